@@ -1,0 +1,60 @@
+"""Redis clients, and waiting for a dependency that is not up yet."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from service.logs import one_line
+
+T = TypeVar("T")
+
+_CONNECT_TIMEOUT_S = 5.0
+_SOCKET_TIMEOUT_S = 5.0
+_HEALTH_CHECK_S = 15
+_FIRST_WAIT_S = 0.25
+_LONGEST_WAIT_S = 5.0
+BLOCK_MARGIN_S = 5.0
+"""How much longer than its BLOCK a blocking read waits for its answer."""
+
+
+def redis_client(url: str) -> "Redis":
+    """A client for short commands: bytes in and out, 5 s timeouts, and the caller sees every failure (no retries)."""
+    return _client(url, _SOCKET_TIMEOUT_S)
+
+
+def blocking_redis_client(url: str, block_ms: int) -> "Redis":
+    """A client of its own for XREAD and XREADGROUP with BLOCK up to `block_ms`; its socket outwaits the block."""
+    return _client(url, block_ms / 1000 + BLOCK_MARGIN_S)
+
+
+def _client(url: str, socket_timeout_s: float) -> "Redis":
+    client: Redis = Redis.from_url(
+        url,
+        decode_responses=False,
+        socket_timeout=socket_timeout_s,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=_HEALTH_CHECK_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+async def wait_until_ready(
+    name: str, attempt: Callable[[], Awaitable[T]], *, log: structlog.typing.FilteringBoundLogger | None = None
+) -> T:
+    """Calls `attempt` until it returns, logging `waiting_for_dependency` and backing off 0.25 s … 5 s; ends only so or by cancellation."""
+    log = log or structlog.get_logger("connect")
+    waited_s, wait_s = 0.0, _FIRST_WAIT_S
+    while True:
+        try:
+            return await attempt()
+        except Exception as error:
+            log.warning("waiting_for_dependency", name=name, reason=one_line(error), seconds=wait_s)
+        await asyncio.sleep(wait_s)
+        waited_s, wait_s = waited_s + wait_s, min(wait_s * 2, _LONGEST_WAIT_S)

@@ -1,0 +1,111 @@
+"""Events between edge (or admin) and recorder: Event, EventBatch. Reading them from JSON is `wire.intake`."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from wire import codec, subjects
+from wire.codec import DecodeError
+
+FORMAT = 1
+
+IMPRESSION = "in_app.impression"
+CLICKED = "in_app.clicked"
+DISMISSED = "in_app.dismissed"
+IDENTIFIED = "user.identified"
+MESSAGE_EVENTS = frozenset({IMPRESSION, CLICKED, DISMISSED})
+"""Events that name a message in `properties.messageId`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One checked event. `id` is unique in its org; `properties` and `context` are JSON objects, encoded.
+
+    `occurred_ms` is never later than `received_ms`. At least one of `user_id` and `anonymous_id` is set.
+    """
+
+    id: UUID
+    org_id: UUID
+    type: str
+    user_id: str | None
+    anonymous_id: str | None
+    occurred_ms: int
+    received_ms: int
+    properties: bytes = b"{}"
+    context: bytes = b"{}"
+    session_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """Whom it is about: the user where there is one, else the anonymous visitor."""
+        if self.user_id is not None:
+            return subjects.user(self.user_id)
+        if self.anonymous_id is None:
+            raise ValueError("an event without a subject")
+        return subjects.anonymous(self.anonymous_id)
+
+    @property
+    def claims(self) -> str | None:
+        """The anonymous id that this event claims for its user."""
+        return self.anonymous_id if self.type == IDENTIFIED and self.user_id is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """What one group commit of a spool took in. `number` counts up within a spool; (spool, number) names a batch."""
+
+    spool: UUID
+    number: int
+    events: tuple[Event, ...]
+
+    def encode(self) -> bytes:
+        return codec.pack([FORMAT, self.spool.bytes, self.number, [_fields(event) for event in self.events]])
+
+    @classmethod
+    def decode(cls, data: bytes) -> "EventBatch":
+        """Raises DecodeError."""
+        try:
+            form, spool, number, events = codec.unpack(data)
+            if form != FORMAT:
+                raise DecodeError(f"format {form!r} is not {FORMAT}")
+            return cls(UUID(bytes=spool), number, tuple(_event(fields) for fields in events))
+        except DecodeError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise DecodeError(f"not an event batch: {type(error).__name__}") from error
+
+
+def entry(batch: EventBatch, body: bytes) -> dict[str, bytes | int]:
+    """The fields of a batch's entry in its `events:{shard}` stream. The count outlives an unreadable body."""
+    return {"spool": batch.spool.bytes, "number": batch.number, "count": len(batch.events), "body": body}
+
+
+def _fields(event: Event) -> list[Any]:
+    return [
+        event.id.bytes,
+        event.org_id.bytes,
+        event.type,
+        event.user_id,
+        event.anonymous_id,
+        event.occurred_ms,
+        event.received_ms,
+        event.properties,
+        event.context,
+        event.session_id,
+    ]
+
+
+def _event(fields: list[Any]) -> Event:
+    id_, org_id, type_, user_id, anonymous_id, occurred_ms, received_ms, properties, context, session_id = fields
+    return Event(
+        UUID(bytes=id_),
+        UUID(bytes=org_id),
+        type_,
+        user_id,
+        anonymous_id,
+        occurred_ms,
+        received_ms,
+        properties,
+        context,
+        session_id,
+    )

@@ -1,0 +1,216 @@
+"""Events as clients send them → checked Events, or what is wrong with each.
+
+The accepted shape is the one that Sendora's shipped native SDKs send: `{projectId?, module?, eventType, timestamp?,
+properties?, context?, sessionId?, consent?, userId|anonymousId, identityToken?, id?}`; unknown fields are ignored.
+An unidentified native client sends only its `sessionId`, which then serves as the anonymous id.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from wire import codec, events, plain, subjects, times
+from wire.events import Event
+
+EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._:\-]{0,127}")
+CLIENT_ID_MAX_CHARACTERS = 64
+PROPERTIES_MAX_BYTES = 32 * 1024
+FUTURE_TOLERANCE_MS = 24 * 3600 * 1000
+"""A client's clock may run ahead by this much (the moment is then clamped); beyond it the event is refused."""
+
+Verify = Callable[[str, object], str | None]
+"""(user id, identity token as sent) → None when the user may be acted for, else an error code."""
+
+
+class EventError(ValueError):
+    """Why one event is refused: a stable `code` and a message that says what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """`index` is the event's place in the request."""
+
+    index: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where events come from. `random_id` gives 16 random bytes for events that nothing can identify."""
+
+    org_id: UUID
+    received_ms: int
+    random_id: Callable[[], bytes]
+    verify: Verify = lambda user_id, token: None
+
+
+def read_events(raws: Sequence[object], source: Source) -> tuple[list[Event], list[Rejected]]:
+    """Checks each event by itself, so that a bad one does not hold up the others."""
+    accepted: list[Event] = []
+    rejected: list[Rejected] = []
+    ordinals: Counter[bytes] = Counter()
+    for index, raw in enumerate(raws):
+        try:
+            accepted.append(_read(raw, source, ordinals))
+        except EventError as error:
+            rejected.append(Rejected(index, error.code, error.message))
+    return accepted, rejected
+
+
+def _read(raw: object, source: Source, ordinals: Counter[bytes]) -> Event:
+    if not isinstance(raw, dict):
+        raise EventError("invalid_event", "An event is a JSON object.")
+    found = plain.flaw(raw)
+    if found is not None:
+        raise EventError(found.code, found.message)
+    type_ = _event_type(raw)
+    user_id, anonymous_id = _subject_ids(raw)
+    if user_id is not None:
+        _verify(source.verify(user_id, raw.get("identityToken")))
+    properties = _object(raw, "properties")
+    if type_ in events.MESSAGE_EVENTS:
+        _message_id(properties)
+    encoded = _encode(properties)
+    return Event(
+        id=_event_id(raw, source, user_id, anonymous_id, ordinals),
+        org_id=source.org_id,
+        type=type_,
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        occurred_ms=_occurred_ms(raw, source.received_ms),
+        received_ms=source.received_ms,
+        properties=encoded,
+        context=_encode(_object(raw, "context")),
+        session_id=_text(raw, "sessionId") or None,
+    )
+
+
+def _event_type(raw: Mapping[str, Any]) -> str:
+    value = raw.get("eventType")
+    if value is None:
+        raise EventError("event_type_missing", "eventType is missing.")
+    if not isinstance(value, str) or not EVENT_TYPE.fullmatch(value):
+        raise EventError(
+            "invalid_event_type",
+            "eventType is 1 to 128 letters, digits and . _ : - and begins with a letter.",
+        )
+    return value
+
+
+def _subject_ids(raw: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    user_id = _id(raw, "userId")
+    anonymous_id = _id(raw, "anonymousId")
+    if user_id is None and anonymous_id is None:
+        anonymous_id = _id(raw, "sessionId")
+    if user_id is None and anonymous_id is None:
+        raise EventError("subject_missing", "An event needs a userId or an anonymousId.")
+    return user_id, anonymous_id
+
+
+def _id(raw: Mapping[str, Any], name: str) -> str | None:
+    value = _text(raw, name)
+    if value is not None and len(value) > subjects.ID_MAX_CHARACTERS:
+        raise EventError("id_too_long", f"{name} may have {subjects.ID_MAX_CHARACTERS} characters at most.")
+    return value or None
+
+
+def _text(raw: Mapping[str, Any], name: str) -> str | None:
+    value = raw.get(name)
+    if value is not None and not isinstance(value, str):
+        raise EventError("invalid_field", f"{name} must be text.")
+    return value
+
+
+def _object(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = raw.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise EventError("invalid_field", f"{name} must be an object.")
+    return value
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    encoded = codec.to_json(value)
+    if len(encoded) > PROPERTIES_MAX_BYTES:
+        raise EventError("too_large", f"properties and context may have {PROPERTIES_MAX_BYTES} bytes each.")
+    return encoded
+
+
+def _message_id(properties: Mapping[str, Any]) -> None:
+    value = properties.get("messageId")
+    try:
+        if not isinstance(value, str) or str(UUID(value)) != value:
+            raise ValueError
+    except ValueError:
+        raise EventError("message_id_missing", "properties.messageId must name the message by its id.") from None
+
+
+def _occurred_ms(raw: Mapping[str, Any], received_ms: int) -> int:
+    value = raw.get("timestamp")
+    if value is None:
+        return received_ms
+    timestamp_ms = _timestamp_ms(value)
+    if timestamp_ms > received_ms + FUTURE_TOLERANCE_MS:
+        raise EventError("timestamp_in_future", "timestamp lies more than a day ahead; check the device's clock.")
+    return min(timestamp_ms, received_ms)
+
+
+def _timestamp_ms(value: object) -> int:
+    try:
+        if isinstance(value, str):
+            timestamp_ms = times.from_iso(value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            timestamp_ms = value
+        else:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise EventError(
+            "invalid_timestamp", "timestamp is ISO 8601 with an offset, or whole milliseconds since 1970."
+        ) from None
+    if timestamp_ms < 0:
+        raise EventError("invalid_timestamp", "timestamp lies before 1970.")
+    return timestamp_ms
+
+
+def _verify(code: str | None) -> None:
+    if code is not None:
+        raise EventError(code, "This org asks for a valid identityToken with every userId.")
+
+
+def _event_id(
+    raw: Mapping[str, Any], source: Source, user_id: str | None, anonymous_id: str | None, ordinals: Counter[bytes]
+) -> UUID:
+    """The client's id within its org and subject; else one made of the content, so that a blind re-send counts once."""
+    client_id = _text(raw, "id")
+    subject = subjects.user(user_id) if user_id is not None else subjects.anonymous(anonymous_id or "")
+    scope = f"{source.org_id}\0{subject}\0".encode()
+    if client_id is not None:
+        if not 1 <= len(client_id) <= CLIENT_ID_MAX_CHARACTERS:
+            raise EventError("invalid_id", f"id is 1 to {CLIENT_ID_MAX_CHARACTERS} characters.")
+        return _uuid(scope + b"client\0" + client_id.encode())
+    if raw.get("timestamp") is None:
+        return _uuid(source.random_id())
+    content = {name: value for name, value in raw.items() if name not in ("identityToken", "apiKey")}
+    key = scope + b"content\0" + codec.canonical_json(content)
+    ordinal = ordinals[key]
+    ordinals[key] += 1
+    return _uuid(key + b"\0%d" % ordinal)
+
+
+def _uuid(data: bytes) -> UUID:
+    """A version 8 UUID (RFC 9562, 5.8) of the data's SHA-256."""
+    number = int.from_bytes(hashlib.sha256(data).digest()[:16])
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(0x3 << 62) | 2 << 62
+    return UUID(int=number)
