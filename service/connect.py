@@ -8,6 +8,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from structlog.typing import FilteringBoundLogger
 
 from service.logs import one_line
 
@@ -22,17 +23,17 @@ BLOCK_MARGIN_S = 5.0
 """How much longer than its BLOCK a blocking read waits for its answer."""
 
 
-def redis_client(url: str) -> "Redis":
+def redis_client(url: str) -> Redis:
     """A client for short commands: bytes in and out, 5 s timeouts, and the caller sees every failure (no retries)."""
     return _client(url, _SOCKET_TIMEOUT_S)
 
 
-def blocking_redis_client(url: str, block_ms: int) -> "Redis":
+def blocking_redis_client(url: str, block_ms: int) -> Redis:
     """A client of its own for XREAD and XREADGROUP with BLOCK up to `block_ms`; its socket outwaits the block."""
     return _client(url, block_ms / 1000 + BLOCK_MARGIN_S)
 
 
-def _client(url: str, socket_timeout_s: float) -> "Redis":
+def _client(url: str, socket_timeout_s: float) -> Redis:
     client: Redis = Redis.from_url(
         url,
         decode_responses=False,
@@ -46,15 +47,19 @@ def _client(url: str, socket_timeout_s: float) -> "Redis":
 
 
 async def wait_until_ready(
-    name: str, attempt: Callable[[], Awaitable[T]], *, log: structlog.typing.FilteringBoundLogger | None = None
+    name: str, attempt: Callable[[], Awaitable[T]], *, log: FilteringBoundLogger | None = None
 ) -> T:
-    """Calls `attempt` until it returns, logging `waiting_for_dependency` and backing off 0.25 s … 5 s; ends only so or by cancellation."""
-    log = log or structlog.get_logger("connect")
-    waited_s, wait_s = 0.0, _FIRST_WAIT_S
+    """What `attempt` returns. Until it does, each failure is one line `waiting_for_dependency` (name, reason,
+    retry_in_seconds) and a wait of 0.25 s … 5 s; only cancellation ends that."""
+    log = log or structlog.get_logger()
+    wait_s = _FIRST_WAIT_S
     while True:
         try:
-            return await attempt()
+            ready = await attempt()
         except Exception as error:
-            log.warning("waiting_for_dependency", name=name, reason=one_line(error), seconds=wait_s)
+            log.warning("waiting_for_dependency", name=name, reason=one_line(error), retry_in_seconds=wait_s)
+        else:
+            log.debug("dependency_ready", name=name)
+            return ready
         await asyncio.sleep(wait_s)
-        waited_s, wait_s = waited_s + wait_s, min(wait_s * 2, _LONGEST_WAIT_S)
+        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

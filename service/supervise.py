@@ -91,11 +91,13 @@ class Supervisor:
         self._on_death()
 
     async def _stop(self, name: str, task: asyncio.Task[None]) -> None:
+        if task.done():
+            return
         task.cancel()
         await asyncio.wait([task], timeout=self._stop_timeout_s)
         if not task.done():
             log.error("task_did_not_stop", task=name, seconds=self._stop_timeout_s)
-        elif not task.cancelled() and (error := task.exception()) and not self.failed.is_set():
+        elif not task.cancelled() and (error := task.exception()):
             log.error("task_failed_stopping", task=name, reason=one_line(error), exc_info=error)
 
 
@@ -113,6 +115,6 @@ async def _retrying(name: str, work: Work) -> None:
         except Exception as error:
             if loop.time() - started > _LONGEST_RETRY_S:
                 wait_s = _FIRST_RETRY_S
-            log.warning("task_retry", task=name, reason=one_line(error), seconds=wait_s)
+            log.warning("task_retry", task=name, reason=one_line(error), retry_in_seconds=wait_s)
         await asyncio.sleep(wait_s)
         wait_s = min(wait_s * 2, _LONGEST_RETRY_S)
