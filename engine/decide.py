@@ -43,8 +43,9 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody, as far as known now. `known` false: their state could not be had; `verified` false: who they are is not proven.
+    """Somebody, as far as known now.
 
+    `known` false: their state could not be had. `verified` false: who they are is not proven.
     `changes_ms`: the first moment after now at which `audiences` can change by itself.
     """
 

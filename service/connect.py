@@ -36,6 +36,7 @@ def blocking_redis_client(url: str, block_ms: int) -> Redis:
 def _client(url: str, socket_timeout_s: float) -> Redis:
     client: Redis = Redis.from_url(
         url,
+        protocol=2,  # replies have the same shape in every redis-py we allow
         decode_responses=False,
         socket_timeout=socket_timeout_s,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,

@@ -76,8 +76,12 @@ class Health:
 
 
 def health_routes(health: Health) -> APIRouter:
-    """`/healthz` → `{"status":"ok"|"failing","tasks":{name:"alive"|"dead"}}`, `/readyz` → `{"status":…,"checks":{name:{"ok":…,…detail}}}`
-    (503 when failing), `/metrics` → Prometheus text of the process's default registry."""
+    """The three routes.
+
+    `/healthz` → `{"status":"ok"|"failing","tasks":{name:"alive"|"dead"}}`; `/readyz` →
+    `{"status":…,"checks":{name:{"ok":bool,…detail}}}`; both 503 when failing. `/metrics` → Prometheus text of the
+    process's default registry.
+    """
     router = APIRouter(include_in_schema=False)
 
     @router.get("/healthz")

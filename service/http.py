@@ -1,6 +1,5 @@
 """The JSON envelope, and what `install_http` gives a FastAPI app: limits, request ids, access log, error answers."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +11,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from service.bodies import BodyLimit, StrictJson
 from service.errors import ApiError, invalid_payload
-from service.middleware import AccessLog, BodyLimit, Failsafe, RequestId
+from service.middleware import AccessLog, Failsafe, RequestId
 from service.openapi import use_envelope_schema
-from service.payload import StrictJsonRoute, payload_problems
+from service.payload import payload_problems
 from wire.problems import Problem
 
 _HTTP_CODES = {
@@ -60,16 +60,14 @@ def current_request_id() -> str:
 
 
 def install_http(app: FastAPI, *, max_body_bytes: int, body_limits: Mapping[str, int] | None = None) -> None:
-    """Adds everything shared to `app`. Call it before including routers and before adding other middleware (CORS),
-    which then stands outside. `body_limits`: path suffix → bytes, first match wins over `max_body_bytes`."""
-    app.router.route_class = StrictJsonRoute
+    """Adds everything shared to `app`. Call it before adding other middleware (CORS), which then
+    stands outside. `body_limits`: path suffix → bytes, first match wins over `max_body_bytes`."""
+    app.add_middleware(StrictJson, refuse=_invalid_json)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, body_limits=body_limits or {}, refuse=_too_large)
     app.add_middleware(Failsafe, answer=_internal_error)
     app.add_middleware(AccessLog)
     app.add_middleware(RequestId)
-    app.add_exception_handler(ApiError, _on_api_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.exception_handlers.update(_HANDLERS)
     use_envelope_schema(app)
 
 
@@ -95,23 +93,18 @@ def _respond(error: ApiError) -> Response:
     return failure(error.status, error.code, error.message, details=error.details, headers=error.headers)
 
 
-async def _on_api_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
+async def _on_api_error(_request: Request, error: ApiError) -> Response:
     return _respond(error)
 
 
-async def _on_http_exception(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 400 and isinstance(error.__cause__, UnicodeError | RecursionError):
+async def _on_http_exception(_request: Request, error: HTTPException) -> Response:
+    if error.status_code == 400 and isinstance(error.__cause__, RecursionError):
         return _invalid_json()
     code = _HTTP_CODES.get(error.status_code, "http_error")
     return failure(error.status_code, code, str(error.detail), headers=error.headers)
 
 
-async def _on_invalid_request(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    if isinstance(error.__cause__, json.JSONDecodeError):
-        return _invalid_json()
+async def _on_invalid_request(_request: Request, error: RequestValidationError) -> Response:
     if isinstance(error.body, bytes):
         return failure(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
     return _respond(invalid_payload(payload_problems(error.errors(), error.body)))
@@ -119,3 +112,10 @@ async def _on_invalid_request(_request: Request, error: Exception) -> Response:
 
 def _invalid_json() -> Response:
     return failure(400, "invalid_json", "The body is not valid JSON.")
+
+
+_HANDLERS: dict[Any, Any] = {
+    ApiError: _on_api_error,
+    HTTPException: _on_http_exception,
+    RequestValidationError: _on_invalid_request,
+}

@@ -1,5 +1,6 @@
 """JSON lines on stderr, for our own log events and for the libraries' alike."""
 
+import json
 import logging
 import re
 import sys
@@ -43,7 +44,10 @@ def _processors(process: str) -> list[Processor]:
 
 
 def _dumps(event: Any, **_options: Any) -> bytes:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(event)
+    except TypeError:  # a lone surrogate or an integer past 64 bits must not turn a log call into a failure
+        return json.dumps(event, default=str, skipkeys=True).encode()
 
 
 class _ToStructlog(logging.Handler):
@@ -80,7 +84,7 @@ def _masked(value: Any) -> Any:
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, Mapping):
-        return {key: _masked(item) for key, item in value.items()}
+        return {mask(str(key)): _masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_masked(item) for item in value]
     return value if value is None or isinstance(value, int | float) else mask(str(value))

@@ -1,9 +1,9 @@
-"""Pure ASGI middleware, outermost first: RequestId, AccessLog, Failsafe, BodyLimit."""
+"""Pure ASGI middleware around a request, outermost first: RequestId, AccessLog, Failsafe."""
 
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +27,8 @@ class RequestId:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         request_id = accepted_request_id(Headers(scope=scope).get("x-request-id"))
 
         async def send_with_id(message: Message) -> None:
@@ -45,14 +46,15 @@ def accepted_request_id(offered: str | None) -> str:
 
 
 class AccessLog:
-    """One `request` line and one metric per request; probes are logged at debug. `status` is null when the client left."""
+    """One `request` line and one metric per request, probes at debug. `status` is null when the client left."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         status: int | None = None
         started_s = time.perf_counter()
 
@@ -99,7 +101,8 @@ class Failsafe:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         answering = False
 
         async def send_noting_start(message: Message) -> None:
@@ -113,90 +116,3 @@ class Failsafe:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             if not answering:
                 await self.answer()(scope, receive, send)
-
-
-class BodyLimit:
-    """Reads the whole body before the app runs; more than the limit is answered by `refuse(limit_bytes)`.
-
-    After a refusal the server discards what still comes, so the client reads the answer and may reuse the connection;
-    only a client that waits for 100-continue, and so will not send the body, has it closed.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        max_body_bytes: int,
-        body_limits: Mapping[str, int],
-        refuse: Callable[[int], Response],
-    ) -> None:
-        self.app = app
-        self.max_body_bytes = max_body_bytes
-        self.body_limits = body_limits
-        self.refuse = refuse
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        limit_bytes = self._limit_bytes(scope["path"])
-        headers = Headers(scope=scope)
-        try:
-            body = await _read_body(headers, receive, limit_bytes)
-        except _ClientGoneError:
-            return None
-        except _TooLargeError:
-            return await self._refusal(headers, limit_bytes)(scope, receive, send)
-        return await self.app(scope, _replay(body, receive), send)
-
-    def _limit_bytes(self, path: str) -> int:
-        limits = (limit for suffix, limit in self.body_limits.items() if path.endswith(suffix))
-        return next(limits, self.max_body_bytes)
-
-    def _refusal(self, headers: Headers, limit_bytes: int) -> Response:
-        response = self.refuse(limit_bytes)
-        if "expect" in headers:
-            response.headers["Connection"] = "close"
-        return response
-
-
-class _TooLargeError(Exception):
-    pass
-
-
-class _ClientGoneError(Exception):
-    pass
-
-
-async def _read_body(headers: Headers, receive: Receive, limit_bytes: int) -> bytes:
-    if _declared_bytes(headers) > limit_bytes:
-        raise _TooLargeError
-    chunks: list[bytes] = []
-    size_bytes = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientGoneError
-        chunks.append(message.get("body", b""))
-        size_bytes += len(chunks[-1])
-        if size_bytes > limit_bytes:
-            raise _TooLargeError
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-
-
-def _declared_bytes(headers: Headers) -> int:
-    declared = headers.get("content-length", "0")
-    return int(declared) if declared.isascii() and declared.isdigit() else 0
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body as one message, then whatever `receive` says (a disconnect)."""
-    read = False
-
-    async def receive_again() -> Message:
-        nonlocal read
-        if read:
-            return await receive()
-        read = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_again

@@ -121,14 +121,13 @@ def _config(app: FastAPI, protocol: type[asyncio.Protocol] | None) -> uvicorn.Co
 
 @contextlib.contextmanager
 def _stop_signals(server: _Server) -> Iterator[None]:
-    """SIGTERM and SIGINT end the block quietly: by cancelling it while the app starts, through the server afterwards."""
+    """SIGTERM and SIGINT end the block quietly: cancelled while the app starts, through the server afterwards."""
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
-    assert main is not None
 
     def stop(received: signal.Signals) -> None:
         log.info("stopping", name=server.name, signal=received.name)
-        if server.starting and not server.should_exit:
+        if main and server.starting and not server.should_exit:
             main.cancel()
         server.handle_exit(received, None)
 
@@ -139,7 +138,8 @@ def _stop_signals(server: _Server) -> Iterator[None]:
     except asyncio.CancelledError:
         if not server.should_exit:
             raise
-        main.uncancel()
+        if main:
+            main.uncancel()
     finally:
         for stop_signal in _STOP_SIGNALS:
             loop.remove_signal_handler(stop_signal)

@@ -169,8 +169,9 @@ erased_customers = Table(
     Column("org_id", Uuid, primary_key=True),
     Column("subject", Text, primary_key=True),
     Column("erased_ms", BigInteger, nullable=False),
+    Column("rev", BigInteger, nullable=False),
 )
-"""Tombstones: events of the subject received up to `erased_ms` are dropped."""
+"""Tombstones: events of the subject received up to `erased_ms` are dropped. `rev`: that of the empty state."""
 
 events = Table(
     "events",

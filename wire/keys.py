@@ -38,6 +38,11 @@ def user_states(org_id: UUID) -> str:
     return f"userstates:{org_id}"
 
 
+def user_states_token(org_id: UUID) -> str:
+    """Laid down when a rebuild of an org's user states begins; gone if Redis was flushed before its end."""
+    return f"userstates:{org_id}:token"
+
+
 def events(shard: int) -> str:
     return f"events:{shard}"
 

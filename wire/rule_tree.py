@@ -127,6 +127,17 @@ def find_cycle(rules: Mapping[str, Rule]) -> tuple[str, ...] | None:
     return None
 
 
+def reachable(rule: Rule, rules: Mapping[str, Rule]) -> dict[str, Rule]:
+    """The part of `rules` that `rule` refers to, directly or through others."""
+    found: dict[str, Rule] = {}
+    pending = [rule]
+    while pending:
+        new = (audience_refs(pending.pop()) & rules.keys()) - found.keys()
+        found |= {audience_id: rules[audience_id] for audience_id in sorted(new)}
+        pending.extend(rules[audience_id] for audience_id in new)
+    return found
+
+
 def evaluation_order(rules: Mapping[str, Rule]) -> tuple[str, ...]:
     """The ids of `rules`, each after those that it refers to. Raises ValueError on a cycle."""
     if cycle := find_cycle(rules):

@@ -25,13 +25,14 @@ from wire.rule_tree import (
     find_cycle,
     find_oversized,
     leaves,
+    reachable,
     to_json,
 )
 
 __all__ = [
     "NEGATIONS", "AllOf", "AnyOf", "Compare", "InAudience", "Leaf", "Not", "Op", "Pattern", "PatternOp", "Rule",
     "RuleError", "Scalar", "audience_refs", "evaluation_order", "find_cycle", "find_oversized", "leaves",
-    "parse_pattern", "parse_rule", "parse_where", "to_json",
+    "parse_pattern", "parse_rule", "parse_where", "reachable", "to_json",
 ]  # fmt: skip
 
 MAX_DEPTH: Final = 10

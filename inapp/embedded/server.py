@@ -1,6 +1,7 @@
 """The life of an embedded server: one owner of its data, a kept port, a start that is awaited, an end."""
 
 import fcntl
+import shutil
 import signal
 import subprocess
 from abc import ABC, abstractmethod
@@ -33,7 +34,7 @@ class EmbeddedServer(ABC):
     """One server on 127.0.0.1 with its data in `data_dir`, which is created when missing.
 
     `start` and `stop` block. A server left over from a killed process is stopped by the next start.
-    `durable=False` gives up safety against power cuts for speed.
+    `durable=False` is for tests: faster, and what a power cut leaves behind is worthless.
     """
 
     name: ClassVar[str]
@@ -72,6 +73,10 @@ class EmbeddedServer(ABC):
     def is_ours(self, command: str) -> bool:
         """Whether a command line is one by which `launch` started a server on this data."""
 
+    def folders(self) -> tuple[Path, ...]:
+        """Where the server's data lies."""
+        return (self.data_dir,)
+
     @property
     def pid(self) -> int:
         """The process id of the started server."""
@@ -107,6 +112,14 @@ class EmbeddedServer(ABC):
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def remove(self) -> None:
+        """Stop the server, also one left over, and delete its data. Raises DataDirInUseError."""
+        self.stop()
+        with self._take_lock():
+            self.stop_left_over()
+            for folder in self.folders():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         self.start()

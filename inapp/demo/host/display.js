@@ -24,12 +24,19 @@ export class Display {
   setMessages(messages) {
     this.#messages = messages;
     for (const shown of [...this.#showing.values()]) this.#reconcile(shown);
-    this.#fire(null);
+    this.fire(null);
   }
 
-  // event: {eventType, properties}, or null when only the place changed
+  // event: {eventType, properties}, or null when only the place or the list changed
   fire(event) {
-    this.#fire(event);
+    const place = this.#placeNow();
+    for (const message of this.#messages) {
+      const { id, trigger } = message;
+      if (this.#dueMs.has(id) || this.#closed.has(versionOf(message))) continue;
+      if (!placeMatches(trigger, place) || !eventMatches(trigger, event)) continue;
+      this.#dueMs.set(id, Date.now() + (trigger?.delaySeconds ?? 0) * 1000);
+    }
+    this.#settle();
   }
 
   // Another person looks at the page now: nothing of the last one stays.
@@ -43,7 +50,7 @@ export class Display {
 
   replayClosed() {
     this.#closed.clear();
-    this.#fire(null);
+    this.fire(null);
   }
 
   // "showing" | "delayed" | "queued" | "closed" | "waiting"
@@ -51,17 +58,6 @@ export class Display {
     if (this.#showing.get(message.slot)?.message.id === message.id) return "showing";
     if (this.#dueMs.has(message.id)) return this.#dueMs.get(message.id) > Date.now() ? "delayed" : "queued";
     return this.#closed.has(versionOf(message)) ? "closed" : "waiting";
-  }
-
-  #fire(event) {
-    const place = this.#placeNow();
-    for (const message of this.#messages) {
-      const { id, trigger } = message;
-      if (this.#dueMs.has(id) || this.#closed.has(versionOf(message))) continue;
-      if (!placeMatches(trigger, place) || !eventMatches(trigger, event)) continue;
-      this.#dueMs.set(id, Date.now() + (trigger?.delaySeconds ?? 0) * 1000);
-    }
-    this.#settle();
   }
 
   // Brings the page in line: what no longer fits goes, then each free slot takes its best message.

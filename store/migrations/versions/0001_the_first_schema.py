@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("org_id", sa.Uuid(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("erased_ms", sa.BigInteger(), nullable=False),
+        sa.Column("rev", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "subject", name=op.f("erased_customers_pkey")),
     )
     op.create_table(

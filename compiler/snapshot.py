@@ -1,0 +1,212 @@
+"""One org's rows as plain values, read in the transaction that gives them their revision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Column, Select, String, cast, exists, literal_column, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from compiler.lease import NOW_MS, LeaseLostError, Term
+from store.tables import api_keys, audiences, compiler_lease, in_app_messages, orgs, outbox
+from wire import codec
+from wire.bundle import Settings, Version
+from wire.codec import DecodeError
+
+T = TypeVar("T")
+
+_ATTEMPTS = 10
+_RETRIED = frozenset({"40001", "40P01"})
+"""SQLSTATEs of a serialization failure and of a deadlock."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A published message as it is stored. Fields of type `object` are JSON as it stands there, unchecked."""
+
+    id: UUID
+    version: int
+    type: str
+    content: object
+    appearance: object
+    trigger: object
+    frequency_cap: object
+    audience_id: UUID | None
+    exclude_audience_ids: tuple[UUID, ...]
+    starts_ms: int | None
+    ends_ms: int | None
+    active: bool
+    priority: int
+    slot: str | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceRow:
+    """`rule` None: a static audience."""
+
+    id: UUID
+    name: str
+    rule: object
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An outbox row that the snapshot takes in."""
+
+    id: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that an org's bundles are made of, as of one moment. `keys`: digests of its live public keys."""
+
+    org_id: UUID
+    version: Version
+    settings: Settings
+    keys: frozenset[bytes]
+    audiences: tuple[AudienceRow, ...]
+    messages: tuple[MessageRow, ...]
+    waiting: tuple[Waiting, ...] = ()
+
+
+async def take_snapshot(postgres: AsyncEngine, org_id: UUID, term: Term) -> Snapshot:
+    """Raises LeaseLostError when the term is over.
+
+    The revision is raised first, in the same transaction, so that a later revision always means a later snapshot:
+    a transaction that began before another one's end cannot raise the same org's revision after it.
+    """
+    isolated = postgres.execution_options(isolation_level="REPEATABLE READ")
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            async with isolated.begin() as connection:
+                return await _take(connection, org_id, term)
+        except DBAPIError as error:
+            if not attempts_left or getattr(error.orig, "sqlstate", None) not in _RETRIED:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _take(connection: AsyncConnection, org_id: UUID, term: Term) -> Snapshot:
+    await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+    version, settings = await _raise_revision(connection, org_id, term)
+    return Snapshot(
+        org_id,
+        version,
+        settings,
+        frozenset(await _column(connection, _live_keys(org_id))),
+        tuple(AudienceRow(row.id, row.name, _json(row.rule)) for row in await _rows(connection, _audiences(org_id))),
+        tuple(_message(row) for row in await _rows(connection, _messages(org_id))),
+        tuple(Waiting(row.id, row.created_ms) for row in await _rows(connection, _waiting(org_id))),
+    )
+
+
+async def _raise_revision(connection: AsyncConnection, org_id: UUID, term: Term) -> tuple[Version, Settings]:
+    lease = compiler_lease.c
+    held = exists().where(
+        lease.generation == term.generation,
+        lease.epoch == term.epoch,
+        lease.holder == term.holder,
+        lease.expires_ms > literal_column(NOW_MS),
+    )
+    raised = (
+        update(orgs)
+        .where(orgs.c.id == org_id, held)
+        .values(bundle_revision=orgs.c.bundle_revision + 1)
+        .returning(orgs.c.bundle_revision, orgs.c.require_identity_token, orgs.c.identity_secret)
+    )
+    row = (await connection.execute(raised)).one_or_none()
+    if row is None:
+        raise LeaseLostError(f"epoch {term.epoch} is over")
+    version = Version(term.generation, term.epoch, row.bundle_revision)
+    return version, Settings(row.require_identity_token, row.identity_secret)
+
+
+def _live_keys(org_id: UUID) -> Select[Any]:
+    key = api_keys.c
+    return select(key.digest).where(key.org_id == org_id, key.kind == "pk", key.revoked_ms.is_(None))
+
+
+def _audiences(org_id: UUID) -> Select[Any]:
+    audience = audiences.c
+    return (
+        select(audience.id, audience.name, _as_text(audience.rule))
+        .where(audience.org_id == org_id)
+        .order_by(audience.id)
+    )
+
+
+def _messages(org_id: UUID) -> Select[Any]:
+    message = in_app_messages.c
+    return (
+        select(
+            message.id,
+            message.version,
+            message.type,
+            _as_text(message.content),
+            _as_text(message.appearance),
+            _as_text(message.trigger),
+            _as_text(message.frequency_cap),
+            message.audience_id,
+            message.exclude_audience_ids,
+            message.starts_ms,
+            message.ends_ms,
+            message.active,
+            message.priority,
+            message.slot,
+            message.created_ms,
+        )
+        .where(message.org_id == org_id, message.published_ms.is_not(None), message.archived_ms.is_(None))
+        .order_by(message.id)
+    )
+
+
+def _waiting(org_id: UUID) -> Select[Any]:
+    return select(outbox.c.id, outbox.c.created_ms).where(outbox.c.org_id == org_id)
+
+
+def _as_text(column: Column[Any]) -> Any:
+    """JSON is parsed here and not by the driver, where one unreadable value would fail the whole org."""
+    return cast(column, String).label(column.name)
+
+
+def _json(stored: str | None) -> object:
+    """The value; the text itself where it is not JSON that Python can hold, which no check accepts."""
+    if stored is None:
+        return None
+    try:
+        parsed: object = codec.from_json(stored)
+    except DecodeError:
+        return stored
+    return parsed
+
+
+def _message(row: Any) -> MessageRow:
+    return MessageRow(
+        row.id,
+        row.version,
+        row.type,
+        _json(row.content),
+        _json(row.appearance),
+        _json(row.trigger),
+        _json(row.frequency_cap),
+        row.audience_id,
+        tuple(row.exclude_audience_ids),
+        row.starts_ms,
+        row.ends_ms,
+        row.active,
+        row.priority,
+        row.slot,
+        row.created_ms,
+    )
+
+
+async def _rows(connection: AsyncConnection, query: Select[Any]) -> Sequence[Any]:
+    return (await connection.execute(query)).all()
+
+
+async def _column(connection: AsyncConnection, query: Select[Any]) -> Sequence[Any]:
+    return (await connection.execute(query)).scalars().all()

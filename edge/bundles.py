@@ -1,0 +1,236 @@
+"""The current table of each org. A swap is one assignment; what cannot be used is never swapped in."""
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter, Gauge
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from edge.disk import BundleDisk
+from engine.table import OrgTable, TableError, prepare
+from service.logs import one_line
+from wire import keys
+from wire.bundle import Bundle, Manifest, Version, sha_of
+from wire.codec import DecodeError
+
+log = structlog.get_logger("edge")
+
+_ABSENT_FOR_S = 1.0
+_MOST_ABSENT = 10_000
+
+SWAPS = Counter("inapp_edge_bundle_swaps", "Tables put in place")
+REFUSED = Counter("inapp_edge_bundles_refused", "Manifests that could not be used, so that the last good one serves")
+REFUSED_NOW = Gauge("inapp_edge_orgs_with_refused_bundles", "Orgs that are served from an older manifest than published")
+ORGS = Gauge("inapp_edge_orgs", "Orgs whose bundles are loaded")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What serves an org now; `bundles` by sha."""
+
+    table: OrgTable
+    manifest: Manifest
+    bundles: Mapping[str, Bundle]
+
+
+class OrgUnavailableError(Exception):
+    """The org's manifest cannot be had or used, and no earlier one serves."""
+
+
+class Bundles:
+    """Tables by org, loaded from disk at start and from Redis on request and on change."""
+
+    def __init__(self, redis: Redis, disk: BundleDisk) -> None:
+        self._redis = redis
+        self._disk = disk
+        self._held: dict[UUID, Held] = {}
+        self._loads: dict[UUID, asyncio.Task[None]] = {}
+        self._again: set[UUID] = set()
+        self._absent: OrderedDict[UUID, float] = OrderedDict()
+        self._unsaved: dict[UUID, dict[str, bytes]] = {}
+        self._to_save = asyncio.Event()
+        self.problems: dict[UUID, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    async def load_stored(self) -> None:
+        """Puts in place what is on disk."""
+        for stored in await asyncio.to_thread(lambda: list(self._disk.load())):
+            try:
+                held = _build(stored.manifest, stored.bundles, None)
+            except (DecodeError, TableError) as error:
+                log.warning("stored_bundles_unusable", org=str(stored.org_id), reason=one_line(error))
+            else:
+                self._swap(stored.org_id, held)
+
+    def table(self, org_id: UUID) -> OrgTable | None:
+        """The org's table when it is loaded."""
+        held = self._held.get(org_id)
+        return None if held is None else held.table
+
+    async def find(self, org_id: UUID) -> OrgTable | None:
+        """The org's table, loaded if need be; None: there is no such org. Raises OrgUnavailableError."""
+        if org_id not in self._held and not self._is_absent(org_id):
+            try:
+                await asyncio.shield(self._loads.get(org_id) or self._start_load(org_id))
+            except (RedisError, OSError) as error:
+                raise OrgUnavailableError(one_line(error)) from error
+        if org_id not in self._held and org_id in self.problems:
+            raise OrgUnavailableError(self.problems[org_id])
+        return self.table(org_id)
+
+    def announce(self, org_id: UUID, version: Version) -> None:
+        """Somebody published: reads the manifest in the background if it concerns this edge."""
+        self._absent.pop(org_id, None)
+        held = self._held.get(org_id)
+        if held is not None and (version > held.manifest.version or org_id in self.problems):
+            self._refresh_soon(org_id)
+
+    def reconcile(self, revisions: Mapping[UUID, Version]) -> None:
+        """What the poll found; a manifest that was refused is tried again."""
+        for org_id in self._held:
+            if (version := revisions.get(org_id)) is not None:
+                self.announce(org_id, version)
+
+    def refresh_all(self) -> None:
+        """Reads every manifest anew, in the background."""
+        self._absent.clear()
+        for org_id in self._held:
+            self._refresh_soon(org_id)
+
+    async def save_changes(self) -> None:
+        """Brings what was swapped in to disk, for ever. Raises OSError; what is unsaved then waits for the next call."""
+        while True:
+            await self._to_save.wait()
+            await self.save_now()
+
+    async def save_now(self) -> None:
+        self._to_save.clear()
+        for org_id in list(self._unsaved):
+            fresh = self._unsaved.pop(org_id)
+            try:
+                await asyncio.to_thread(self._disk.save, org_id, self._held[org_id].manifest, fresh)
+            except BaseException:
+                self._unsaved[org_id] = fresh | self._unsaved.get(org_id, {})
+                self._to_save.set()
+                raise
+
+    def _refresh_soon(self, org_id: UUID) -> None:
+        if org_id in self._loads:
+            self._again.add(org_id)
+        else:
+            self._start_load(org_id)
+
+    def _start_load(self, org_id: UUID) -> "asyncio.Task[None]":
+        task = self._loads[org_id] = asyncio.create_task(self._load(org_id))
+        task.add_done_callback(_log_failure)
+        return task
+
+    async def _load(self, org_id: UUID) -> None:
+        try:
+            while True:
+                self._again.discard(org_id)
+                await self._load_once(org_id)
+                if org_id not in self._again:
+                    return
+        finally:
+            self._again.discard(org_id)
+            del self._loads[org_id]
+
+    async def _load_once(self, org_id: UUID) -> None:
+        data = await self._redis.get(keys.manifest(org_id))
+        if data is None:
+            self._note_absent(org_id)
+            return
+        held = self._held.get(org_id)
+        try:
+            manifest = Manifest.decode(data)
+            if held is not None and manifest.version <= held.manifest.version:
+                self._note_problem(org_id, None)
+                return
+            fresh = await self._fetch(org_id, set(manifest.bundles.values()) - set(held.bundles if held else ()))
+            new = _build(data, fresh, held)
+        except (DecodeError, TableError) as error:
+            self._note_problem(org_id, one_line(error))
+            self._note_absent(org_id)
+            return
+        self._swap(org_id, new)
+        self._unsaved.setdefault(org_id, {}).update(fresh)
+        self._to_save.set()
+
+    async def _fetch(self, org_id: UUID, shas: set[str]) -> dict[str, bytes]:
+        if not shas:
+            return {}
+        ordered = sorted(shas)
+        values = await self._redis.mget([keys.bundle(org_id, sha) for sha in ordered])
+        return {sha: data for sha, data in zip(ordered, values, strict=True) if data is not None}
+
+    def _swap(self, org_id: UUID, held: Held) -> None:
+        self._held[org_id] = held
+        self._absent.pop(org_id, None)
+        self._note_problem(org_id, None)
+        SWAPS.inc()
+        ORGS.set(len(self._held))
+        log.info("bundles_swapped", org=str(org_id), version=str(held.manifest.version))
+
+    def _note_problem(self, org_id: UUID, reason: str | None) -> None:
+        if reason is None:
+            self.problems.pop(org_id, None)
+        else:
+            REFUSED.inc()
+            if self.problems.get(org_id) != reason:
+                log.error("bundles_refused", org=str(org_id), reason=reason)
+            self.problems[org_id] = reason
+        REFUSED_NOW.set(len(self.problems))
+
+    def _note_absent(self, org_id: UUID) -> None:
+        if org_id in self._held:
+            return
+        self._absent[org_id] = time.monotonic() + _ABSENT_FOR_S
+        self._absent.move_to_end(org_id)
+        if len(self._absent) > _MOST_ABSENT:
+            self._absent.popitem(last=False)
+
+    def _is_absent(self, org_id: UUID) -> bool:
+        return self._absent.get(org_id, 0.0) > time.monotonic()
+
+
+def _build(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Held:
+    """All of a manifest or nothing. Raises DecodeError or TableError, whatever is wrong with the bytes."""
+    known = held.bundles if held else {}
+    try:
+        manifest = Manifest.decode(data)
+        bundles = {sha: known.get(sha) or _decode(sha, given.get(sha)) for sha in manifest.bundles.values()}
+        by_audience = {audience_id: bundles[sha] for audience_id, sha in manifest.bundles.items()}
+        for audience_id, bundle in by_audience.items():
+            if bundle.audience_id != audience_id:
+                raise TableError(f"the bundle of {audience_id} is that of {bundle.audience_id}")
+        return Held(prepare(manifest, by_audience), manifest, bundles)
+    except (DecodeError, TableError):
+        raise
+    except Exception as error:  # well-formed bytes that mean nonsense, in whichever way
+        raise TableError(one_line(error)) from error
+
+
+def _decode(sha: str, data: bytes | None) -> Bundle:
+    if data is None:
+        raise TableError(f"bundle {sha} is missing")
+    if sha_of(data) != sha:
+        raise DecodeError(f"the bytes of bundle {sha} are not its own")
+    return Bundle.decode(data)
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        error = task.exception()
+        if error is not None:
+            write = log.warning if isinstance(error, RedisError | OSError) else log.error
+            write("bundles_not_read", reason=one_line(error))

@@ -1,0 +1,94 @@
+"""An org's last good bundles on disk: what a restarted edge serves while Redis is dead."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+
+from service.logs import one_line
+from wire.bundle import Manifest, sha_of
+from wire.codec import DecodeError
+
+log = structlog.get_logger("edge")
+
+_MANIFEST = "manifest"
+
+
+class Stored(NamedTuple):
+    """A manifest and its bundles by sha, as bytes."""
+
+    org_id: UUID
+    manifest: bytes
+    bundles: Mapping[str, bytes]
+
+
+class BundleDisk:
+    """`<folder>/<org>/manifest` beside one file a bundle, named by its sha. Blocking: call it on a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self) -> Iterator[Stored]:
+        """Every org of which all is there and unharmed; each other one is logged and left out."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for folder in sorted(self._folder.iterdir()):
+            try:
+                yield _load(folder)
+            except (OSError, ValueError) as error:
+                log.warning("stored_bundles_unusable", org=folder.name, reason=one_line(error))
+
+    def save(self, org_id: UUID, manifest: Manifest, fresh: Mapping[str, bytes]) -> None:
+        """`fresh`: bundles by sha that may be missing on disk. The manifest comes last. Raises OSError."""
+        folder = self._folder / str(org_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        for sha, data in fresh.items():
+            if not (folder / sha).exists():
+                _write(folder / sha, data)
+        _sync_folder(folder)
+        _write(folder / _MANIFEST, manifest.encode())
+        _sync_folder(folder)
+        _remove_unreferenced(folder, {_MANIFEST, *manifest.bundles.values()})
+
+
+def _load(folder: Path) -> Stored:
+    data = (folder / _MANIFEST).read_bytes()
+    shas = set(Manifest.decode(data).bundles.values())
+    return Stored(UUID(folder.name), data, {sha: _read_bundle(folder / sha) for sha in shas})
+
+
+def _read_bundle(path: Path) -> bytes:
+    """A damaged file is removed, so that the next save writes it anew."""
+    data = path.read_bytes()
+    if sha_of(data) != path.name:
+        path.unlink()
+        raise DecodeError(f"bundle {path.name} is damaged")
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The whole content or none of it, also after a power cut."""
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unreferenced(folder: Path, referenced: set[str]) -> None:
+    for path in folder.iterdir():
+        if path.name not in referenced:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()

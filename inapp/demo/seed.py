@@ -1,0 +1,90 @@
+"""Seeding the demo's org through the admin API. What is there already is left alone, so it may be run again."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from admin.orgs.service import create_org
+
+from inapp.console import step
+from inapp.database import in_transaction, now_ms
+from inapp.demo import content
+from inapp.demo.http import AdminClient, SeedError
+
+_ORG_NAME = "Acme Reports"
+_PLAN = "pro"
+_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOrg:
+    """The seeded org and its keys, kept in the data folder so that the next run uses the same."""
+
+    org_id: str
+    secret_key: str
+    public_key: str
+    seeded: bool = False
+
+
+def demo_org(data_dir: Path, admin_url: str) -> DemoOrg:
+    """The org of this data folder, made and filled where that has not been done. Raises SeedError."""
+    kept = data_dir / "demo.json"
+    org = _load(kept)
+    if org is None or not _is_known(_client(admin_url, org)):
+        org = _create(data_dir)
+        _keep(kept, org)
+    if not org.seeded:
+        with step(f"Seeding {content.CUSTOMERS} customers, audiences and messages"):
+            _seed(_client(admin_url, org))
+        org = replace(org, seeded=True)
+        _keep(kept, org)
+    return org
+
+
+def _client(admin_url: str, org: DemoOrg) -> AdminClient:
+    return AdminClient(f"{admin_url}/api/v1/orgs/{org.org_id}", org.secret_key)
+
+
+def _is_known(client: AdminClient) -> bool:
+    """Whether the database still has the org: its data may have been removed, or DATABASE_URL changed."""
+    try:
+        client.call("GET", "")
+    except SeedError:
+        return False
+    return True
+
+
+def _create(data_dir: Path) -> DemoOrg:
+    made = in_transaction(data_dir, lambda connection: create_org(connection, _ORG_NAME, _PLAN, now_ms()))
+    return DemoOrg(str(made.org_id), made.secret_key, made.public_key)
+
+
+def _load(kept: Path) -> DemoOrg | None:
+    try:
+        return DemoOrg(**json.loads(kept.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _keep(kept: Path, org: DemoOrg) -> None:
+    """Only for our eyes: it has a secret key."""
+    kept.touch(mode=0o600)
+    kept.write_text(json.dumps(asdict(org)))
+
+
+def _seed(client: AdminClient) -> None:
+    known = _ids_by_name(client, "/audiences")
+    for audience in content.AUDIENCES:
+        if audience["name"] not in known:
+            known[audience["name"]] = client.call("POST", "/audiences", audience)["id"]
+    client.call("POST", "/customers/bulk", {"customers": content.customers()})
+    client.call("POST", f"/audiences/{known[content.BETA_TESTERS]}/members", {"add": list(content.BETA_USER_IDS)})
+    there = _ids_by_name(client, "/in-app-messages")
+    for message in content.messages(known, datetime.now(UTC)):
+        if message["name"] not in there:
+            client.call("POST", "/in-app-messages", message)
+
+
+def _ids_by_name(client: AdminClient, path: str) -> dict[str, str]:
+    return {item["name"]: item["id"] for item in client.call("GET", f"{path}?limit={_MOST}")["items"]}

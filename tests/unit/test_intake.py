@@ -1,0 +1,141 @@
+"""Events as clients send them: what is taken, what is refused, and which id each gets."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from wire.events import Event
+from wire.intake import FUTURE_TOLERANCE_MS, Source, read_events
+
+ORG = UUID("01890000-0000-7000-8000-000000000001")
+OTHER_ORG = UUID("01890000-0000-7000-8000-000000000002")
+RECEIVED_MS = 1_800_000_000_000
+MESSAGE_ID = "01890000-0000-7000-8000-0000000000aa"
+
+
+def source(org_id: UUID = ORG) -> Source:
+    counter = iter(range(1_000))
+    return Source(org_id, RECEIVED_MS, lambda: next(counter).to_bytes(16))
+
+
+def raw(**fields: Any) -> dict[str, Any]:
+    return {"eventType": "report.exported", "userId": "ada", **fields}
+
+
+def taken(*raws: Mapping[str, Any], at: Source | None = None) -> list[Event]:
+    events, rejected = read_events(raws, at or source())
+    assert rejected == []
+    return events
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        ("text", "invalid_event"),
+        ({"userId": "ada"}, "event_type_missing"),
+        (raw(eventType="1abc"), "invalid_event_type"),
+        (raw(eventType="a" * 129), "invalid_event_type"),
+        (raw(eventType="a\n"), "invalid_event_type"),
+        ({"eventType": "a"}, "subject_missing"),
+        (raw(userId=""), "subject_missing"),
+        (raw(userId=5), "invalid_field"),
+        (raw(userId="a" * 257), "id_too_long"),
+        (raw(properties={"a": "\0"}), "nul_character"),
+        (raw(properties={"\0": 1}), "nul_character"),
+        (raw(userId="\0"), "nul_character"),
+        (raw(properties={"a": "\ud800"}), "lone_surrogate"),
+        (raw(properties={"a": nested(100)}), "too_deep"),
+        (raw(properties={"a": 2**53 + 1}), "integer_out_of_range"),
+        (raw(properties={"a": float("nan")}), "number_not_finite"),
+        (raw(properties=[]), "invalid_field"),
+        (raw(properties={"a": "x" * 33_000}), "too_large"),
+        (raw(context="x"), "invalid_field"),
+        (raw(timestamp="yesterday"), "invalid_timestamp"),
+        (raw(timestamp="2026-01-01T00:00:00"), "invalid_timestamp"),
+        (raw(timestamp=True), "invalid_timestamp"),
+        (raw(timestamp=-1), "invalid_timestamp"),
+        (raw(timestamp=RECEIVED_MS + FUTURE_TOLERANCE_MS + 1), "timestamp_in_future"),
+        (raw(id=""), "invalid_id"),
+        (raw(id="x" * 65), "invalid_id"),
+        (raw(eventType="in_app.impression"), "message_id_missing"),
+        (raw(eventType="in_app.clicked", properties={"messageId": "nope"}), "message_id_missing"),
+    ],
+)
+def test_a_bad_event_is_listed_and_holds_nobody_up(bad: Any, code: str) -> None:
+    events, rejected = read_events([raw(), bad, raw()], source())
+    assert [(one.index, one.code) for one in rejected] == [(1, code)]
+    assert rejected[0].message
+    assert len(events) == 2
+
+
+def test_unknown_fields_and_consent_lists_are_taken() -> None:
+    (event,) = taken(raw(projectId="p", module="custom", consent=["analytics"], future={"a": 1}))
+    assert event.type == "report.exported"
+
+
+def test_an_unidentified_native_client_is_known_by_its_session() -> None:
+    (event,) = taken({"eventType": "session.started", "sessionId": "s-1"})
+    assert (event.subject, event.session_id) == ("a:s-1", "s-1")
+
+
+def test_both_ids_make_it_the_users_event_and_only_identify_claims() -> None:
+    plain, identify = taken(raw(anonymousId="x"), raw(eventType="user.identified", anonymousId="x"))
+    assert (plain.subject, plain.claims) == ("u:ada", None)
+    assert (identify.subject, identify.claims) == ("u:ada", "x")
+
+
+def test_a_clock_that_runs_ahead_is_clamped_to_the_moment_of_receipt() -> None:
+    ahead, behind, none = taken(raw(timestamp=RECEIVED_MS + 5_000), raw(timestamp=RECEIVED_MS - 5_000), raw())
+    assert (ahead.occurred_ms, behind.occurred_ms, none.occurred_ms) == (RECEIVED_MS, RECEIVED_MS - 5_000, RECEIVED_MS)
+
+
+def test_a_client_id_is_scoped_to_its_org_and_subject() -> None:
+    same, again, other_user = taken(raw(id="1"), raw(id="1", properties={"a": 1}), raw(id="1", userId="bob"))
+    (other_org,) = taken(raw(id="1"), at=source(OTHER_ORG))
+    (anonymous,) = taken({"eventType": "a", "anonymousId": "ada", "id": "1"})
+    assert same.id == again.id
+    assert len({same.id, other_user.id, other_org.id, anonymous.id}) == 4
+
+
+def test_without_an_id_a_blind_resend_is_the_same_event_and_twins_in_one_request_are_two() -> None:
+    when = "2026-01-02T03:04:05.678Z"
+    batch = [raw(timestamp=when), raw(timestamp=when), raw(timestamp=when, properties={"pages": 2})]
+    first, second = taken(*batch), taken(*batch)
+    assert [event.id for event in first] == [event.id for event in second]
+    assert len({event.id for event in first}) == 3
+
+
+def test_a_new_identity_token_does_not_make_it_another_event() -> None:
+    when = "2026-01-02T03:04:05.678Z"
+    one, other = taken(raw(timestamp=when, identityToken="a")), taken(raw(timestamp=when, identityToken="b"))
+    assert one[0].id == other[0].id
+
+
+def test_without_id_and_timestamp_every_sending_is_an_event_of_its_own() -> None:
+    one, other = taken(raw(), raw())
+    assert one.id != other.id
+
+
+def test_an_unproven_user_is_refused_and_an_anonymous_one_is_not_asked() -> None:
+    asking = Source(
+        ORG, RECEIVED_MS, lambda: b"", lambda user_id, token: None if token == "ok" else "identity_token_invalid"
+    )
+    events, rejected = read_events(
+        [raw(id="1"), raw(id="2", identityToken="ok"), raw(id="3", userId=None, anonymousId="x")], asking
+    )
+    assert [event.subject for event in events] == ["u:ada", "a:x"]
+    assert [(one.index, one.code) for one in rejected] == [(0, "identity_token_invalid")]
+
+
+def test_a_message_event_with_its_message_is_taken() -> None:
+    (event,) = taken(raw(eventType="in_app.impression", properties={"messageId": MESSAGE_ID}))
+    assert event.properties == b'{"messageId":"%s"}' % MESSAGE_ID.encode()

@@ -1,0 +1,43 @@
+import pytest
+
+from engine.rules import compile_pattern, compile_rules
+from tests.support.rule_cases import UNDER_TEST, Group, load_cases, load_groups
+from wire.rules import RuleError, parse_pattern, parse_rule, to_json
+
+GROUPS = load_groups()
+INVALID = load_cases("rules-invalid.json")
+
+
+def held_by(group: Group, traits: object) -> bool:
+    membership = compile_rules({**group.rules, UNDER_TEST: group.rule})
+    held, _ = membership.evaluate(traits, group.static, group.now_ms)  # type: ignore[arg-type]
+    return UNDER_TEST in held
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_a_rule_holds_for_exactly_the_customers_that_the_vectors_name(group: Group) -> None:
+    assert [traits for traits in group.holds if not held_by(group, traits)] == []
+    assert [traits for traits in group.fails if held_by(group, traits)] == []
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_a_rule_survives_the_way_to_json_and_back(group: Group) -> None:
+    assert repr(parse_rule(to_json(group.rule))) == repr(group.rule)
+
+
+def test_the_vectors_are_many_and_cover_every_op() -> None:
+    assert sum(len(group.holds) + len(group.fails) for group in GROUPS) >= 600
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case["name"])
+def test_an_invalid_rule_is_refused_with_every_problem(case: dict[str, object]) -> None:
+    with pytest.raises(RuleError) as refused:
+        parse_rule(case["rule"], leaf=case.get("leaf", "trait"))  # type: ignore[arg-type]
+    assert [[problem.pointer, problem.code] for problem in refused.value.problems] == case["problems"]
+
+
+@pytest.mark.parametrize("case", load_cases("rules-patterns.json"), ids=lambda case: case["pattern"]["value"])
+def test_a_pattern_matches_exactly_the_texts_that_the_vectors_name(case: dict[str, list[str]]) -> None:
+    test = compile_pattern(parse_pattern(case["pattern"]))
+    assert [text for text in case["matches"] if not test(text)] == []
+    assert [text for text in case["fails"] if test(text)] == []
