@@ -56,7 +56,7 @@ async def identify(
 
 async def _find(connection: AsyncConnection, digest: bytes) -> Identity | None:
     query = (
-        select(api_keys.c["id", "org_id", "role", "name", "hint"], orgs.c.plan)
+        select(*api_keys.c["id", "org_id", "role", "name", "hint"], orgs.c.plan)
         .join(orgs, orgs.c.id == api_keys.c.org_id)
         .where(api_keys.c.digest == digest, api_keys.c.kind == "sk", api_keys.c.revoked_ms.is_(None))
     )

@@ -1,12 +1,14 @@
 """Answers that several resources give."""
 
-from collections.abc import Callable, Sequence
-
-from fastapi import Request
-from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
-from starlette.responses import Response
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
+from fastapi import Request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.responses import Response
+
 from service.errors import ApiError, invalid_payload
 from service.http import failure
 from service.logs import one_line
@@ -48,8 +50,8 @@ def _passes(error: Exception) -> bool:
     return error.connection_invalidated or state == _DEADLOCK or state[:2] in ("08", "53", "57")
 
 
-DATABASE_ERRORS: dict[type[Exception], Callable[..., object]] = {
+DATABASE_ERRORS: dict[Any, Any] = {
     DBAPIError: on_database_error,
     PoolTimeoutError: on_database_error,
-    ConnectionError: on_database_error,
+    OSError: on_database_error,
 }

@@ -11,12 +11,13 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     WithJsonSchema,
     field_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticUseDefault, core_schema
-from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, PydanticUseDefault, core_schema
 from pydantic_core.core_schema import ValidationInfo
 
 from wire import plain
@@ -36,13 +37,9 @@ class Payload(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _null_is_default(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and not _field(cls, info).is_required():
+        if value is None and cls.model_fields[str(info.field_name)].default not in (None, PydanticUndefined):
             raise PydanticUseDefault
         return value
-
-
-def _field(model: type[BaseModel], info: ValidationInfo) -> FieldInfo:
-    return model.model_fields[str(info.field_name)]
 
 
 class Answer(BaseModel):
@@ -71,14 +68,16 @@ class Unread:
     def __init__(self, model: type[BaseModel]) -> None:
         self.model = model
 
-    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        documented = handler.generate_schema(self.model)
-        return core_schema.any_schema(metadata={"pydantic_js_functions": [lambda _schema, give: give(documented)]})
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.any_schema()
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(self.model.__pydantic_core_schema__)
 
 
 def _sound_text(text: str) -> str:
     if found := plain.text_flaw(text):
-        raise PydanticCustomError(found.code, found.message)  # type: ignore[arg-type]
+        raise PydanticCustomError(found.code, found.message)
     return text
 
 
@@ -119,10 +118,11 @@ def _unique(values: Sequence[T]) -> Sequence[T]:
     return values
 
 
-Text = Annotated[str, AfterValidator(_sound_text)]
-FullText = Annotated[Text, AfterValidator(_not_blank)]
-Name = Annotated[FullText, Field(min_length=1, max_length=200)]
+Sound = AfterValidator(_sound_text)
+"""Text that Postgres and every reader can hold."""
+NotBlank = AfterValidator(_not_blank)
+Unique = AfterValidator(_unique)
+Name = Annotated[str, Field(min_length=1, max_length=200), Sound, NotBlank]
 Moment = Annotated[int, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 """ISO 8601 with offset outside, ms since the epoch inside."""
 Id = Annotated[UUID, BeforeValidator(_id), WithJsonSchema({"type": "string", "format": "uuid"})]
-Unique = AfterValidator(_unique)

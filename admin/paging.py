@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Row, Select, tuple_
 
 from admin.errors import refused
-from admin.fields import Page, Text, read_id
+from admin.fields import Page, Sound, read_id
 from wire import codec, plain
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    cursor: Annotated[Text, Field(max_length=2_000, description="`nextCursor` of the page before")] | None = None
+    cursor: Annotated[str, Field(max_length=2_000, description="`nextCursor` of the page before"), Sound] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 

@@ -29,9 +29,7 @@ _ACQUIRE = text(f"""
     RETURNING generation, epoch
 """)  # noqa: S608 - the only thing put in is a constant
 _STANDING = text(f"SELECT holder, expires_ms - {NOW_MS} AS left_ms FROM compiler_lease")  # noqa: S608
-_RELEASE = text(
-    "UPDATE compiler_lease SET holder = NULL, expires_ms = 0 WHERE holder = :holder AND epoch = :epoch"
-)
+_RELEASE = text("UPDATE compiler_lease SET holder = NULL, expires_ms = 0 WHERE holder = :holder AND epoch = :epoch")
 
 
 class Term(NamedTuple):
@@ -85,7 +83,8 @@ class Lease:
     async def run(self) -> None:
         """Acquires and renews until it is cancelled; a database that does not answer costs a line and a retry."""
         while True:
-            await asyncio.sleep(await wait_until_ready("database", self.attempt, log=log))
+            wait_s = await wait_until_ready("database", self.attempt, log=log)
+            await asyncio.sleep(wait_s)
 
     async def attempt(self) -> float:
         """Acquires or renews once; seconds until the next attempt is due. Raises what the database raises."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Select, String, cast, exists, literal_column, select, text, update
+from sqlalchemy import Column, Row, Select, String, cast, exists, literal_column, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -14,8 +14,6 @@ from store.tables import api_keys, audiences, compiler_lease, in_app_messages, o
 from wire import codec
 from wire.bundle import Settings, Version
 from wire.codec import DecodeError
-
-T = TypeVar("T")
 
 _ATTEMPTS = 10
 _RETRIED = frozenset({"40001", "40P01"})
@@ -80,14 +78,15 @@ async def take_snapshot(postgres: AsyncEngine, org_id: UUID, term: Term) -> Snap
     a transaction that began before another one's end cannot raise the same org's revision after it.
     """
     isolated = postgres.execution_options(isolation_level="REPEATABLE READ")
-    for attempts_left in reversed(range(_ATTEMPTS)):
+    attempt = 1
+    while True:
         try:
             async with isolated.begin() as connection:
                 return await _take(connection, org_id, term)
         except DBAPIError as error:
-            if not attempts_left or getattr(error.orig, "sqlstate", None) not in _RETRIED:
+            if attempt == _ATTEMPTS or getattr(error.orig, "sqlstate", None) not in _RETRIED:
                 raise
-    raise AssertionError("unreachable")
+        attempt += 1
 
 
 async def _take(connection: AsyncConnection, org_id: UUID, term: Term) -> Snapshot:
@@ -97,7 +96,7 @@ async def _take(connection: AsyncConnection, org_id: UUID, term: Term) -> Snapsh
         org_id,
         version,
         settings,
-        frozenset(await _column(connection, _live_keys(org_id))),
+        frozenset([row.digest for row in await _rows(connection, _live_keys(org_id))]),
         tuple(AudienceRow(row.id, row.name, _json(row.rule)) for row in await _rows(connection, _audiences(org_id))),
         tuple(_message(row) for row in await _rows(connection, _messages(org_id))),
         tuple(Waiting(row.id, row.created_ms) for row in await _rows(connection, _waiting(org_id))),
@@ -204,9 +203,5 @@ def _message(row: Any) -> MessageRow:
     )
 
 
-async def _rows(connection: AsyncConnection, query: Select[Any]) -> Sequence[Any]:
+async def _rows(connection: AsyncConnection, query: Select[Any]) -> Sequence[Row[Any]]:
     return (await connection.execute(query)).all()
-
-
-async def _column(connection: AsyncConnection, query: Select[Any]) -> Sequence[Any]:
-    return (await connection.execute(query)).scalars().all()

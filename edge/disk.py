@@ -48,9 +48,9 @@ class BundleDisk:
         for sha, data in fresh.items():
             if not (folder / sha).exists():
                 _write(folder / sha, data)
-        _sync_folder(folder)
+        sync_folder(folder)
         _write(folder / _MANIFEST, manifest.encode())
-        _sync_folder(folder)
+        sync_folder(folder)
         _remove_unreferenced(folder, {_MANIFEST, *manifest.bundles.values()})
 
 
@@ -79,7 +79,8 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes files that were made or renamed in it outlast a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,7 @@
 """Acknowledged events that user states may not contain yet, so that whoever wrote reads what they wrote."""
 
 from collections.abc import Iterable, Iterator
+from uuid import UUID
 
 from edge.users import Key
 from wire import subjects
@@ -40,8 +41,11 @@ class Overlay:
 
     def events(self, key: Key) -> list[Event]:
         """What the subject did, each event once however often it was sent, oldest first."""
-        found = {event.id: event for event in reversed(self._of(key)) if event.subject == key[1]}
-        return list(reversed(found.values()))
+        found: dict[UUID, Event] = {}
+        for event in self._of(key):
+            if event.subject == key[1]:
+                found.setdefault(event.id, event)
+        return list(found.values())
 
     def claims(self, key: Key) -> set[str]:
         """Anonymous ids that the user has just claimed."""

@@ -146,10 +146,12 @@ class Users:
         orgs = list({org_id for org_id, _ in batch})
         names = [keys.user(org_id, subject) for org_id, subject in batch] + [keys.user_states(org_id) for org_id in orgs]
         sent_round = self._round
+        if asyncio.get_running_loop().time() < self._retry_at_s:
+            self._fail(batch)
+            return
         try:
             values = await self._mget(names)
         except (RedisError, OSError, TimeoutError) as error:
-            LOADS.labels("failed").inc(len(batch))
             log.warning("user_states_not_read", reason=one_line(error), users=len(batch))
             self._retry_at_s = asyncio.get_running_loop().time() + _RETRY_AFTER_S
             self._fail(batch)
@@ -166,8 +168,6 @@ class Users:
         await self._ask_for(unknown)
 
     async def _mget(self, names: list[str]) -> list[bytes | None]:
-        if asyncio.get_running_loop().time() < self._retry_at_s:
-            raise TimeoutError("Redis did not answer a moment ago")
         async with asyncio.timeout(_LOAD_TIMEOUT_S):
             values: list[bytes | None] = await self._redis.mget(names)
             return values
@@ -204,6 +204,7 @@ class Users:
 
     def _fail(self, batch: list[Key]) -> None:
         """Redis is out of reach: what was true a while ago is the best there is."""
+        LOADS.labels("failed").inc(len(batch))
         for key in batch:
             load = self._loads.pop(key)
             entry = self._entries.get(key)
@@ -230,7 +231,10 @@ def _decode(key: Key, value: bytes | None) -> UserState | None:
     if value is None:
         return None
     try:
-        return UserState.decode(value)
+        state = UserState.decode(value)
+        if not isinstance(state.rev, int):
+            raise DecodeError("rev is not a number")
+        return state
     except DecodeError as error:
         LOADS.labels("unreadable").inc()
         log.error("user_state_unreadable", org=str(key[0]), reason=one_line(error))

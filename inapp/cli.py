@@ -11,22 +11,22 @@ import typer
 from inapp import bundle_commands, key_commands, org_commands, process_commands
 from inapp.children import ChildError
 from inapp.console import fail, out, step
-from inapp.database import DATA_DIR_HELP, DEFAULT_DATA_DIR, database_url
+from inapp.database import database_url
 from inapp.embedded import EmbeddedServerError
 from inapp.local import Local, LocalError
+from inapp.options import DEFAULT_DATA_DIR, DataDir
 from store import migrate
 
 app = typer.Typer(
     help="In-app messages chosen by a server-side rule engine and delivered from the edge.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(org_commands.app, name="org")
 app.add_typer(key_commands.app, name="key")
 app.add_typer(bundle_commands.app, name="bundle")
-process_commands.add_to(app)
 
-DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP, envvar="INAPP_DATA_DIR")]
 AdminPort = Annotated[int, typer.Option(help="Port of the admin API; 0: any free one.")]
 EdgePort = Annotated[int, typer.Option(help="Port of the edge; 0: any free one.")]
 
@@ -72,6 +72,9 @@ def migrate_command(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Bring the database (DATABASE_URL) to the current schema."""
     with step("Database schema"):
         migrate.upgrade(database_url(data_dir))
+
+
+process_commands.add_to(app)
 
 
 @contextmanager

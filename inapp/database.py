@@ -12,10 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inapp.console import fail
 from inapp.local import running_addresses
+from service.errors import ApiError
 from store.connect import create_engine
-
-DEFAULT_DATA_DIR = Path(".inapp")
-DATA_DIR_HELP = "Where everything is kept: Postgres, Redis, the edge's spool, logs."
 
 T = TypeVar("T")
 
@@ -43,6 +41,8 @@ def in_transaction(data_dir: Path, work: Callable[[AsyncConnection], Awaitable[T
 
     try:
         return asyncio.run(run())
+    except ApiError as error:
+        fail("\n  ".join([error.message, *(f"{problem.pointer}: {problem.message}" for problem in error.details)]))
     except (OSError, DBAPIError) as error:
         fail(f"The database does not answer as it should: {type(error).__name__}. Has `inapp migrate` been run on it?")
 

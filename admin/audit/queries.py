@@ -14,9 +14,7 @@ async def insert_row(connection: AsyncConnection, **values: Any) -> None:
     await connection.execute(insert(audit_log).values(id=new_id(), **values))
 
 
-async def list_rows(
-    connection: AsyncConnection, org_id: UUID, after: Place | None, limit: int
-) -> Sequence[Row[Any]]:
+async def list_rows(connection: AsyncConnection, org_id: UUID, after: Place | None, limit: int) -> Sequence[Row[Any]]:
     query = select(audit_log).where(audit_log.c.org_id == org_id)
     query = newest_first(query, audit_log.c.created_ms, audit_log.c.id, after, limit)
     return (await connection.execute(query)).all()

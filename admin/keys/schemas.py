@@ -1,8 +1,9 @@
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import model_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ValidationInfo
 
 from admin.fields import Answer, Name, Payload
 from wire.apikeys import Env, Kind
@@ -15,16 +16,17 @@ class NewKey(Payload):
 
     kind: Kind
     env: Env = "prod"
-    role: Role | None = None
+    role: Annotated[Role | None, Field(validate_default=True)] = None
     name: Name
 
-    @model_validator(mode="after")
-    def _role_for_secret_keys(self) -> "NewKey":
-        if self.kind == "sk" and self.role is None:
+    @field_validator("role")
+    @classmethod
+    def _for_secret_keys(cls, role: Role | None, info: ValidationInfo) -> Role | None:
+        if info.data.get("kind") == "sk" and role is None:
             raise PydanticCustomError("role_missing", "a secret key needs a role: admin, editor or viewer")
-        if self.kind == "pk" and self.role is not None:
+        if info.data.get("kind") == "pk" and role is not None:
             raise PydanticCustomError("role_not_allowed", "a public key has no role")
-        return self
+        return role
 
 
 class Key(Answer):

@@ -22,6 +22,11 @@ def _harmless(scheme: str) -> str:
 AppScheme = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]{1,31}$"), AfterValidator(_harmless)]
 
 
+class NewOrg(Payload):
+    name: Name
+    plan: Plan
+
+
 class OrgPatch(Payload):
     """What may be changed of an org. Its plan is set by the operator: `inapp org plan`."""
 

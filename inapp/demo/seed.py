@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from admin.orgs.schemas import Plan
 from admin.orgs.service import create_org
 
 from inapp.console import step
@@ -13,7 +14,7 @@ from inapp.demo import content
 from inapp.demo.http import AdminClient, SeedError
 
 _ORG_NAME = "Acme Reports"
-_PLAN = "pro"
+_PLAN: Plan = "pro"
 _MOST = 200
 
 

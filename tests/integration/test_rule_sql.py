@@ -97,7 +97,7 @@ def test_a_condition_holds_for_exactly_the_customers_that_the_vectors_name(store
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rules=rule_cases.audiences(),
+    rules=rule_cases.AUDIENCES,
     people=st.lists(rule_cases.TRAITS, min_size=5, max_size=10),
     static=st.sampled_from([(), (STATIC_ID,)]),
     now_ms=rule_cases.NOWS_MS,
@@ -127,7 +127,9 @@ def test_a_number_too_small_for_a_double_is_zero_and_no_error(stored: Customers)
     assert stored.answer(Compare("x", "eq", 0), *documents) == [float(json.loads(one)["x"]) == 0 for one in documents]
 
 
-@pytest.mark.parametrize("literal", ["0.1000000000000000055", "0.10000000000000000555111512312578270211815834045410156250"])
+@pytest.mark.parametrize(
+    "literal", ["0.1000000000000000055", "0.10000000000000000555111512312578270211815834045410156250"]
+)
 def test_stored_decimals_compare_as_the_doubles_that_they_round_to(stored: Customers, literal: str) -> None:
     assert stored.answer(Compare("x", "eq", 0.1), f'{{"x": {literal}}}') == [True]
     assert stored.answer(Compare("x", "contains", 0.1), f'{{"x": ["a", {literal}]}}') == [True]

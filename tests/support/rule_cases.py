@@ -61,20 +61,25 @@ def _group(name: str, group: Mapping[str, Any]) -> Group:
     )
 
 
-FIELDS = st.sampled_from(["a", "b"])
 NAMES = st.sampled_from([*"aaabbb", "c.d", "'", "名"])
-TEXTS = st.sampled_from(["", "a", "ab", "ba", "b", "é", "e\u0301", "🙂", "\ufffd", "1", "true", "null", "%_\\", "*"]) | st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4
-)
+TEXTS = st.sampled_from(
+    ["", "a", "ab", "ba", "b", "é", "e\u0301", "🙂", "\ufffd", "1", "true", "null", "%_\\", "*"]
+) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 NUMBERS = (
-    st.sampled_from([0, -0.0, 1, 1.0, -1, 0.1, 0.30000000000000004, 2**53, -(2**53), 1e300, 5e-324, 1.7976931348623157e308])
+    st.sampled_from(
+        [0, -0.0, 1, 1.0, -1, 0.1, 0.30000000000000004, 2**53, -(2**53), 1e300, 5e-324, 1.7976931348623157e308]
+    )
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
 )
-OFFSETS_MS = st.sampled_from([-86_400_000, -3_600_000, -60_000, -1_001, -1_000, -1, 0, 1, 999, 1_000, 60_000, 3_600_000])
+OFFSETS_MS = st.sampled_from(
+    [-86_400_000, -3_600_000, -60_000, -1_001, -1_000, -1, 0, 1, 999, 1_000, 60_000, 3_600_000]
+)
 DURATIONS = st.sampled_from(["1s", "2s", "1m", "60s", "1h", "1d", "365d"])
 VERSIONS = st.from_regex(r"v?[0-2]?[0-9](\.[0-9]{1,2}){0,3}", fullmatch=True)
-ODD_DATES = st.sampled_from(["2026-03-15", "2026-03-14", "2026-02-29", "2024-02-29", "0000-01-01", "2026-03-15T12:00:00", "now"])
+ODD_DATES = st.sampled_from(
+    ["2026-03-15", "2026-03-14", "2026-02-29", "2024-02-29", "0000-01-01", "2026-03-15T12:00:00", "now"]
+)
 ODD_VERSIONS = st.sampled_from(["1.2.3.4.5", "1.", "v", "1.x", "1-beta", "1 "])
 GLOBS = st.lists(st.sampled_from(["*", "\\*", "\\\\", "a", "b", "é", "%", "_"]), max_size=6).map("".join)
 
@@ -111,10 +116,8 @@ COMPARES = st.one_of(
 )
 
 
-def rules(references: tuple[str, ...] = ()) -> st.SearchStrategy[Rule]:
-    leaves: st.SearchStrategy[Rule] = COMPARES
-    if references:
-        leaves = st.one_of(COMPARES, COMPARES, st.builds(InAudience, st.sampled_from(references)))
+def _rules(*references: str) -> st.SearchStrategy[Rule]:
+    leaves = st.one_of(COMPARES, COMPARES, st.builds(InAudience, st.sampled_from(references)))
     return st.recursive(leaves, _combined, max_leaves=6)
 
 
@@ -123,13 +126,10 @@ def _combined(parts: st.SearchStrategy[Rule]) -> st.SearchStrategy[Rule]:
     return st.builds(AllOf, several) | st.builds(AnyOf, several) | st.builds(Not, parts)
 
 
-@st.composite
-def audiences(draw: st.DrawFn) -> dict[str, Rule]:
-    """Three audiences, each of which may refer to the earlier ones and to a static one."""
-    drawn: dict[str, Rule] = {}
-    for audience_id in AUDIENCE_IDS:
-        drawn[audience_id] = draw(rules((STATIC_ID, *drawn)))
-    return drawn
+AUDIENCES = st.fixed_dictionaries(
+    {id_: _rules(STATIC_ID, *AUDIENCE_IDS[:place]) for place, id_ in enumerate(AUDIENCE_IDS)}
+)
+"""Three audiences, each of which may refer to the earlier ones and to a static one."""
 
 
 def critical_moments(traits: Traits, around_ms: int) -> list[int]:

@@ -1,5 +1,5 @@
 import pytest
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from service.settings import InvalidSettingsError, Port, ProcessSettings, RedisProcessSettings, load_settings
 
@@ -10,7 +10,7 @@ REDIS = "redis://:hunter2@cache:6379/0"
 class EngineSettings(ProcessSettings):
     port: Port = 8700
     batch_size: int = Field(100, gt=0)
-    regions: list[str] = []
+    regions: list[str] = Field(default_factory=list)
 
 
 @pytest.fixture(autouse=True)
@@ -79,5 +79,5 @@ def test_a_process_without_postgres_needs_no_database_url(environment: pytest.Mo
 
 
 def test_settings_can_be_given_by_field_name() -> None:
-    settings = EngineSettings(database_url=DATABASE, redis_url=REDIS)
+    settings = EngineSettings(database_url=SecretStr(DATABASE), redis_url=SecretStr(REDIS), batch_size=7)
     assert settings.database_url.get_secret_value() == DATABASE

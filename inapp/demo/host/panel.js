@@ -66,8 +66,8 @@ export function logSending(action, subjectText, messageId = "") {
 }
 
 export function showTraits(traits) {
-  const chips = Object.entries(traits).map(([name, value]) => element("li", { textContent: `${name}: ${formatTrait(value)}` }));
-  byId("customer-traits").replaceChildren(...chips);
+  const texts = Object.entries(traits).map(([name, value]) => `${name}: ${formatTrait(value)}`);
+  byId("customer-traits").replaceChildren(...texts.map((textContent) => element("li", { textContent })));
 }
 
 const formatTrait = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));

@@ -72,7 +72,8 @@ function createPanel(message, finish) {
 function createImage(imageUrl) {
   const src = safeImageUrl(imageUrl);
   if (!src) return null;
-  const image = element("img", { alt: "", decoding: "async", referrerPolicy: "no-referrer", dataset: { testid: "inapp-image" } });
+  const dataset = { testid: "inapp-image" };
+  const image = element("img", { alt: "", decoding: "async", referrerPolicy: "no-referrer", dataset });
   const frame = element("div", { className: "frame" }, image);
   image.addEventListener("error", () => frame.classList.add("failed"));
   image.src = src;
@@ -105,12 +106,14 @@ const isHere = (href) => new URL(href).origin === location.origin;
 
 function createDismiss(dismissed) {
   const attributes = { "aria-label": "Dismiss" };
-  const button = element("button", { className: "dismiss", type: "button", attributes, dataset: { testid: "inapp-dismiss" } });
+  const dataset = { testid: "inapp-dismiss" };
+  const button = element("button", { className: "dismiss", type: "button", attributes, dataset });
   button.addEventListener("click", dismissed);
   return button;
 }
 
-// The browser moves, holds and gives back the focus. Focus starts on the dialog so that Enter presses nothing by accident.
+// The browser moves, holds and gives back the focus.
+// It starts on the dialog itself, so that Enter presses nothing by accident.
 function openModal(dialog, finish) {
   dialog.addEventListener("cancel", (event) => {
     if (dialog.closedBy === "none") event.preventDefault();

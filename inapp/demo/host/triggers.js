@@ -1,4 +1,5 @@
-// When a message may appear: pure functions of its trigger, the place ({url, screen}) and an event ({eventType, properties}).
+// When a message may appear: pure functions of its trigger, the place ({url, screen})
+// and an event ({eventType, properties}).
 
 const textTests = {
   eq: (text, value) => text === value,
@@ -70,8 +71,8 @@ function literalsOf(glob) {
 export function describeTrigger(trigger) {
   const parts = [];
   if (needsEvent(trigger)) {
-    const where = (trigger.where ?? []).map(({ property, op, value }) => `${property} ${op} ${JSON.stringify(value) ?? ""}`);
-    parts.push([trigger.eventType, ...where].join(where.length > 1 ? " & " : " · ").trim());
+    const where = (trigger.where ?? []).map(describeCondition).join(" and ");
+    parts.push(where ? `${trigger.eventType} where ${where}` : trigger.eventType);
   }
   if (trigger?.url) parts.push(`url ${trigger.url.op} ${trigger.url.value}`);
   if (trigger?.screen) parts.push(`screen ${trigger.screen.op} ${trigger.screen.value}`);
@@ -79,3 +80,5 @@ export function describeTrigger(trigger) {
   if (trigger?.delaySeconds) parts.push(`after ${trigger.delaySeconds} s`);
   return parts.join(", ") || "at once";
 }
+
+const describeCondition = ({ property, op, value }) => `${property} ${op} ${JSON.stringify(value) ?? ""}`.trim();

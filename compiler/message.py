@@ -1,0 +1,184 @@
+"""One message: its row → what the edge decides about, or every reason why that cannot be had."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from uuid import UUID
+
+from compiler import fields
+from compiler.audiences import Audiences
+from compiler.snapshot import MessageRow
+from wire import codec, times
+from wire.bundle import CompiledMessage, FrequencyCap
+from wire.problems import Problem, child_pointer
+from wire.rules import RuleError, parse_pattern, parse_where
+
+Json = Mapping[str, Any]
+
+
+class MessageError(ValueError):
+    """A message cannot be compiled; `problems` has every reason."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{problem.pointer}: {problem.message}" for problem in problems))
+        self.problems = problems
+
+
+def compile_message(row: MessageRow, audiences: Audiences) -> CompiledMessage:
+    """Raises MessageError."""
+    problems = [
+        *_type_problems(row.type),
+        *fields.shape_problems(fields.Content, row.content, "/content"),
+        *_appearance_problems(row),
+        *_trigger_problems(row.trigger, audiences),
+        *_audience_problems(row, audiences),
+        *_window_problems(row),
+        *_cap_problems(row.frequency_cap),
+        *fields.slot_problems(row.slot),
+    ]
+    if problems:
+        raise MessageError(problems)
+    return _compiled(row)
+
+
+def _compiled(row: MessageRow) -> CompiledMessage:
+    """Of a row without problems."""
+    slot, trigger, cap = _slot(row), _trigger(row.trigger), _cap(row.frequency_cap)
+    return CompiledMessage(
+        id=str(row.id),
+        version=row.version,
+        type=row.type,
+        slot=slot,
+        priority=row.priority,
+        created_ms=row.created_ms,
+        exclude_audience_ids=tuple(sorted({str(audience_id) for audience_id in row.exclude_audience_ids})),
+        starts_ms=row.starts_ms,
+        ends_ms=row.ends_ms,
+        trigger=trigger,
+        cap=cap,
+        json=codec.canonical_json(
+            {
+                "id": str(row.id),
+                "version": row.version,
+                "type": row.type,
+                "slot": slot,
+                "priority": row.priority,
+                "content": row.content,
+                "appearance": row.appearance,
+                "trigger": trigger,
+                "frequencyCap": _cap_json(cap),
+                "startsAt": times.to_iso_or_none(row.starts_ms),
+                "endsAt": times.to_iso_or_none(row.ends_ms),
+            }
+        ),
+    )
+
+
+def _slot(row: MessageRow) -> str:
+    if row.slot is not None:
+        return row.slot
+    appearance = cast(Json, row.appearance)
+    return f"{row.type}:{appearance['anchor' if row.type == 'tooltip' else 'position']}"
+
+
+def _trigger(stored: object) -> Json | None:
+    """Keys in one order, so that equal triggers are equal bytes; ids as Postgres writes them."""
+    if stored is None:
+        return None
+    trigger: dict[str, Any] = codec.from_json(codec.canonical_json(stored))
+    if trigger.get("audienceId") is not None:
+        trigger["audienceId"] = _canonical_id(trigger["audienceId"])
+    return trigger
+
+
+def _cap(stored: object) -> FrequencyCap | None:
+    """None as well for a cap that limits nothing: it must not make the message depend on the user's state."""
+    cap = cast(Json, stored or {})
+    limits = cap.get("maxImpressions"), cap.get("perSeconds"), cap.get("minIntervalSeconds")
+    stop_after = tuple(sorted(set(cap.get("stopAfter") or ())))
+    if limits[0] is None and not limits[2] and not stop_after:
+        return None
+    return FrequencyCap(*limits, stop_after)
+
+
+def _cap_json(cap: FrequencyCap | None) -> Json | None:
+    if cap is None:
+        return None
+    return {
+        "maxImpressions": cap.max_impressions,
+        "perSeconds": cap.per_s,
+        "minIntervalSeconds": cap.min_interval_s,
+        "stopAfter": list(cap.stop_after),
+    }
+
+
+def _type_problems(type_: str) -> list[Problem]:
+    if type_ in fields.MESSAGE_TYPES:
+        return []
+    return [Problem("/type", "unknown_type", f"must be one of {', '.join(sorted(fields.MESSAGE_TYPES))}")]
+
+
+def _appearance_problems(row: MessageRow) -> list[Problem]:
+    model = fields.TooltipAppearance if row.type == "tooltip" else fields.Appearance
+    return fields.shape_problems(model, row.appearance, "/appearance")
+
+
+def _trigger_problems(trigger: object, audiences: Audiences) -> list[Problem]:
+    if trigger is None:
+        return []
+    problems = fields.shape_problems(fields.Trigger, trigger, "/trigger")
+    if not isinstance(trigger, dict):
+        return problems
+    for name, parse in (("where", parse_where), ("url", parse_pattern), ("screen", parse_pattern)):
+        problems += _rule_problems(trigger.get(name), parse, child_pointer("/trigger", name))
+    if trigger.get("where") and trigger.get("eventType") is None:
+        problems.append(Problem("/trigger/where", "missing_event_type", "needs an eventType to look at"))
+    if isinstance(audience_id := trigger.get("audienceId"), str):
+        problems += audiences.problems(_canonical_id(audience_id), "/trigger/audienceId")
+    return problems
+
+
+def _rule_problems(value: object, parse: Callable[..., object], pointer: str) -> list[Problem]:
+    if value is None:
+        return []
+    try:
+        parse(value, pointer=pointer)
+    except RuleError as error:
+        return error.problems
+    return []
+
+
+def _audience_problems(row: MessageRow, audiences: Audiences) -> list[Problem]:
+    problems = [] if row.audience_id is None else audiences.problems(str(row.audience_id), "/audienceId")
+    for index, audience_id in enumerate(row.exclude_audience_ids):
+        problems += audiences.problems(str(audience_id), f"/excludeAudienceIds/{index}")
+    return problems
+
+
+def _window_problems(row: MessageRow) -> list[Problem]:
+    return [
+        Problem(pointer, "out_of_range", "must be a time in the years 1 to 9999")
+        for pointer, moment_ms in (("/startsAt", row.starts_ms), ("/endsAt", row.ends_ms))
+        if not _can_be_written(moment_ms)
+    ]
+
+
+def _can_be_written(moment_ms: int | None) -> bool:
+    try:
+        times.to_iso_or_none(moment_ms)
+    except OverflowError:
+        return False
+    return True
+
+
+def _cap_problems(cap: object) -> list[Problem]:
+    if cap is None:
+        return []
+    return fields.shape_problems(fields.Cap, cap, "/frequencyCap") or fields.cap_problems(cast(Json, cap))
+
+
+def _canonical_id(text: str) -> str:
+    """`text` itself when it is no UUID; nothing has such an id."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text

@@ -1,0 +1,77 @@
+"""What stands against what should stand: which orgs have to be compiled, whatever notification or timer was lost."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from redis.asyncio import Redis
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from store.tables import orgs, outbox
+from wire import keys
+from wire.bundle import Version
+from wire.codec import DecodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What this compiler published last for an org. `changes_ms`: when its next message starts or ends."""
+
+    version: Version
+    changes_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`waiting`: org → created_ms of its oldest outbox row. `published`: orgs with a manifest, and which."""
+
+    orgs: tuple[UUID, ...]
+    waiting: Mapping[UUID, int]
+    published: Mapping[UUID, Version]
+
+
+async def read_state(postgres: AsyncEngine, redis: Redis) -> State:
+    async with postgres.connect() as connection:
+        ids = (await connection.execute(select(orgs.c.id).order_by(orgs.c.id))).scalars().all()
+        oldest = select(outbox.c.org_id, func.min(outbox.c.created_ms)).group_by(outbox.c.org_id)
+        waiting = {org_id: created_ms for org_id, created_ms in await connection.execute(oldest)}
+    return State(tuple(ids), waiting, await _published(redis, ids))
+
+
+def overdue(state: State, standing: Mapping[UUID, Standing], now_ms: int) -> Iterator[UUID]:
+    """Orgs that have to be compiled, those with changes first. `standing`: what this compiler knows of."""
+    yield from state.waiting
+    for org_id in state.orgs:
+        if org_id not in state.waiting and _is_overdue(standing.get(org_id), state.published.get(org_id), now_ms):
+            yield org_id
+
+
+def _is_overdue(standing: Standing | None, published: Version | None, now_ms: int) -> bool:
+    """An org that this compiler has not compiled yet is overdue: an older one may have made other bundles of it."""
+    if standing is None or published is None or published < standing.version:
+        return True
+    return standing.changes_ms is not None and standing.changes_ms <= now_ms
+
+
+async def _published(redis: Redis, org_ids: list[UUID]) -> dict[UUID, Version]:
+    if not org_ids:
+        return {}
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.hmget(keys.REVISIONS, [str(org_id) for org_id in org_ids])
+        for org_id in org_ids:
+            pipeline.exists(keys.manifest(org_id))
+        revisions, *exist = await pipeline.execute()
+    found = {}
+    for org_id, revision, exists in zip(org_ids, revisions, exist, strict=True):
+        version = _version(revision)
+        if version is not None and exists:
+            found[org_id] = version
+    return found
+
+
+def _version(text: bytes | None) -> Version | None:
+    try:
+        return None if text is None else Version.parse(text.decode())
+    except (DecodeError, UnicodeDecodeError):
+        return None

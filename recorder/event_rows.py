@@ -1,0 +1,47 @@
+"""Rows of `events`."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from recorder.customers import CustomerKey, key_arrays
+from wire.events import Event
+
+Owned = tuple[CustomerKey, Event]
+"""An event and whose it is."""
+
+_ADD = text(
+    """
+    INSERT INTO events (org_id, id, subject, type, occurred_ms, received_ms, properties, context, session_id)
+    SELECT
+        org_id, id, subject, type, occurred_ms, received_ms, CAST(properties AS jsonb), CAST(context AS jsonb),
+        session_id
+    FROM unnest(
+        CAST(:org_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:subjects AS text[]), CAST(:types AS text[]),
+        CAST(:occurred_ms AS bigint[]), CAST(:received_ms AS bigint[]), CAST(:properties AS text[]),
+        CAST(:contexts AS text[]), CAST(:session_ids AS text[])
+    ) AS added (org_id, id, subject, type, occurred_ms, received_ms, properties, context, session_id)
+    ON CONFLICT (org_id, id) DO NOTHING
+    RETURNING org_id, id
+    """
+)
+
+
+async def add(connection: AsyncConnection, owned: Sequence[Owned]) -> list[Owned]:
+    """Stores events; returns those that were not stored before, in their order."""
+    if not owned:
+        return []
+    columns = {
+        "ids": [event.id for _, event in owned],
+        "types": [event.type for _, event in owned],
+        "occurred_ms": [event.occurred_ms for _, event in owned],
+        "received_ms": [event.received_ms for _, event in owned],
+        "properties": [event.properties.decode(errors="replace") for _, event in owned],
+        "contexts": [event.context.decode(errors="replace") for _, event in owned],
+        "session_ids": [event.session_id for _, event in owned],
+    }
+    rows = await connection.execute(_ADD, key_arrays(owner for owner, _ in owned) | columns)
+    added: set[tuple[UUID, UUID]] = {(org_id, id_) for org_id, id_ in rows}
+    return [(owner, event) for owner, event in owned if (event.org_id, event.id) in added]

@@ -1,0 +1,86 @@
+"""`rejected_events`: accepted events that were declared lost. A batch that is sent again is not counted again."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wire.events import Event, EventBatch
+
+ERASED = "erased"
+UNDECODABLE_BATCH = "undecodable_batch"
+UNDECODABLE_ROW = "undecodable_inbox_row"
+
+_NO_SPOOL = UUID(int=0)
+
+
+class Lost(NamedTuple):
+    """`id`: the event's, or one made for what cannot be read; `count`: how many events it stands for."""
+
+    org_id: UUID | None
+    id: UUID
+    reason: str
+    body: bytes = b""
+    count: int = 1
+
+
+_ADD = text(
+    """
+    INSERT INTO rejected_events (org_id, event_id, reason, body, count, rejected_ms)
+    SELECT org_id, event_id, reason, body, count, :now_ms
+    FROM unnest(
+        CAST(:org_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:reasons AS text[]), CAST(:bodies AS bytea[]),
+        CAST(:counts AS integer[])
+    ) AS lost (org_id, event_id, reason, body, count)
+    ON CONFLICT (org_id, event_id, reason) DO NOTHING
+    RETURNING count
+    """
+)
+
+_BODIES = text("SELECT id, body FROM rejected_events WHERE org_id = :org_id AND body <> ''")
+_EMPTY = text("UPDATE rejected_events SET body = '' WHERE id = ANY(CAST(:ids AS bigint[]))")
+
+
+async def add(connection: AsyncConnection, lost: Sequence[Lost], now_ms: int) -> int:
+    """Returns how many events were not declared lost before."""
+    if not lost:
+        return 0
+    columns = {
+        "org_ids": [item.org_id for item in lost],
+        "ids": [item.id for item in lost],
+        "reasons": [item.reason for item in lost],
+        "bodies": [item.body for item in lost],
+        "counts": [item.count for item in lost],
+        "now_ms": now_ms,
+    }
+    return sum((await connection.execute(_ADD, columns)).scalars())
+
+
+async def forget(connection: AsyncConnection, org_id: UUID, subject: str) -> None:
+    """Empties the bodies that hold events of an erased customer."""
+    rows = (await connection.execute(_BODIES, {"org_id": org_id})).all()
+    ids = [id_ for id_, body in rows if _subject(body) == subject]
+    if ids:
+        await connection.execute(_EMPTY, {"ids": ids})
+
+
+def refused(event: Event, reason: str) -> Lost:
+    return Lost(event.org_id, event.id, reason, EventBatch(_NO_SPOOL, 0, (event,)).encode())
+
+
+def made_id(name: bytes) -> UUID:
+    """The same id for the same name: a version 8 UUID (RFC 9562, 5.8) of its SHA-256."""
+    number = int.from_bytes(hashlib.sha256(name).digest()[:16])
+    number = number & ~(0xF << 76) | 8 << 76
+    number = number & ~(0x3 << 62) | 2 << 62
+    return UUID(int=number)
+
+
+def _subject(body: bytes) -> str | None:
+    try:
+        return EventBatch.decode(body).events[0].subject
+    except (ValueError, IndexError):
+        return None

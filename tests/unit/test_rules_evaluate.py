@@ -1,0 +1,159 @@
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.rules import compile_rules, compile_where
+from tests.support import rule_cases
+from tests.support.rule_cases import NOW_MS, STATIC_ID, critical_moments
+from wire.rules import AllOf, AnyOf, Compare, InAudience, Not, Rule, parse_rule, parse_where
+
+HOUR_MS = 3_600_000
+RECENT = Compare("seen", "within_last", "1h")
+NOW = "2026-03-15T12:00:00Z"
+
+
+class CountingTraits(Mapping[str, object]):
+    """Traits that count how often each is read."""
+
+    def __init__(self, traits: Mapping[str, object]) -> None:
+        self._traits = traits
+        self.reads: list[str] = []
+
+    def __getitem__(self, name: str) -> object:
+        self.reads.append(name)
+        return self._traits[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._traits)
+
+    def __len__(self) -> int:
+        return len(self._traits)
+
+
+def change_of(rule: Rule, traits: Mapping[str, object], now_ms: int = NOW_MS) -> int | None:
+    return compile_rules({"it": rule}).evaluate(traits, frozenset(), now_ms)[1]
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    rules=rule_cases.AUDIENCES,
+    traits=rule_cases.TRAITS,
+    static=st.sampled_from([frozenset[str](), frozenset({STATIC_ID})]),
+    now_ms=rule_cases.NOWS_MS,
+)
+def test_the_next_change_is_exact(
+    rules: dict[str, Rule], traits: dict[str, Any], static: frozenset[str], now_ms: int
+) -> None:
+    membership = compile_rules(rules)
+    held, change_ms = membership.evaluate(traits, static, now_ms)
+    later = [at_ms for at_ms in critical_moments(traits, now_ms) if at_ms > now_ms]
+    until = [at_ms for at_ms in later if change_ms is None or at_ms < change_ms]
+    assert all(membership.evaluate(traits, static, at_ms)[0] == held for at_ms in until)
+    if change_ms is not None:
+        assert change_ms > now_ms
+        assert membership.evaluate(traits, static, change_ms - 1)[0] == held
+        assert membership.evaluate(traits, static, change_ms)[0] != held
+
+
+def test_a_window_ends_one_millisecond_after_its_last() -> None:
+    assert change_of(RECENT, {"seen": NOW}) == NOW_MS + HOUR_MS + 1
+
+
+def test_a_window_over_a_future_date_opens_at_that_date() -> None:
+    assert change_of(RECENT, {"seen": "2026-03-15T12:00:00.005Z"}) == NOW_MS + 5
+
+
+@pytest.mark.parametrize("seen", [None, "2026-03-15T10:59:59.999Z", "never", 5])
+def test_a_window_that_cannot_open_never_changes(seen: object) -> None:
+    assert change_of(RECENT, {"seen": seen}) is None
+
+
+def test_a_window_that_decides_nothing_is_no_change() -> None:
+    assert change_of(AllOf((RECENT, Compare("plan", "eq", "free"))), {"seen": NOW, "plan": "pro"}) is None
+    assert change_of(AnyOf((RECENT, Compare("plan", "eq", "free"))), {"seen": NOW, "plan": "free"}) is None
+    assert change_of(AnyOf((RECENT, Not(RECENT))), {"seen": NOW}) is None
+
+
+def test_the_earliest_of_several_changes_counts() -> None:
+    both = AllOf((RECENT, Compare("paid", "within_last", "1m")))
+    assert change_of(both, {"seen": NOW, "paid": NOW}) == NOW_MS + 60_001
+    either = AnyOf((RECENT, Compare("paid", "within_last", "1m")))
+    assert change_of(either, {"seen": NOW, "paid": NOW}) == NOW_MS + HOUR_MS + 1
+
+
+def test_a_change_reaches_through_audiences() -> None:
+    membership = compile_rules({"a": InAudience("b"), "b": Not(InAudience("c")), "c": RECENT})
+    traits = {"seen": NOW}
+    assert membership.evaluate(traits, frozenset(), NOW_MS) == (frozenset({"c"}), NOW_MS + HOUR_MS + 1)
+    assert membership.evaluate(traits, frozenset(), NOW_MS + HOUR_MS + 1) == (frozenset({"a", "b"}), None)
+
+
+def test_static_audiences_are_part_of_the_answer() -> None:
+    membership = compile_rules({"a": InAudience(STATIC_ID)})
+    assert membership.evaluate({}, frozenset({STATIC_ID, "other"}), NOW_MS)[0] == {"a", STATIC_ID, "other"}
+    assert membership.evaluate({}, frozenset({"other"}), NOW_MS)[0] == {"other"}
+
+
+def test_a_clause_that_audiences_share_is_computed_once() -> None:
+    shared = Compare("plan", "eq", "free")
+    rules: dict[str, Rule] = {"a": shared, "b": Not(shared), "c": AllOf((shared, Compare("plan", "eq", "pro")))}
+    traits = CountingTraits({"plan": "free"})
+    compile_rules(rules).evaluate(traits, frozenset(), NOW_MS)
+    assert traits.reads == ["plan", "plan"]
+
+
+def test_clauses_that_python_calls_equal_stay_apart() -> None:
+    rules: dict[str, Rule] = {"number": Compare("x", "eq", 1), "truth": Compare("x", "eq", True)}
+    membership = compile_rules(rules)
+    assert membership.evaluate({"x": 1}, frozenset(), NOW_MS)[0] == {"number"}
+    assert membership.evaluate({"x": True}, frozenset(), NOW_MS)[0] == {"truth"}
+
+
+def test_no_audiences_hold_for_ever() -> None:
+    assert compile_rules({}).evaluate({"x": 1}, frozenset(), NOW_MS) == (frozenset(), None)
+
+
+def test_a_circle_of_audiences_is_refused() -> None:
+    with pytest.raises(ValueError, match="circle"):
+        compile_rules({"a": InAudience("b"), "b": Not(InAudience("a"))})
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan")])
+def test_what_no_double_can_hold_is_no_number(value: object) -> None:
+    ops = ("gt", "lt", "eq")
+    membership = compile_rules({op: parse_rule({"trait": "x", "op": op, "value": 1}) for op in ops})
+    assert membership.evaluate({"x": value}, frozenset(), NOW_MS)[0] == frozenset()
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        Compare("x", "glob", "a\\b"),
+        Compare("x", "before", "soon"),
+        Compare("x", "within_last", "1y"),
+        Compare("x", "version_gt", "beta"),
+        Compare("x", "in", "a"),
+        Compare("x", "starts_with", 1),
+        Compare("x", "eq"),
+    ],
+)
+def test_a_rule_that_was_never_valid_is_refused_when_compiled(compare: Compare) -> None:
+    with pytest.raises(ValueError, match="."):
+        compile_rules({"it": compare})
+
+
+def test_where_holds_when_all_of_its_properties_do() -> None:
+    where = parse_where(
+        [{"property": "pages", "op": "gte", "value": 3}, {"property": "kind", "op": "neq", "value": "x"}]
+    )
+    test = compile_where(where)
+    assert test({"pages": 3})
+    assert not test({"pages": 3, "kind": "x"})
+    assert not test({"kind": "y"})
+
+
+def test_an_empty_where_holds_for_every_event() -> None:
+    assert compile_where(())({})
