@@ -12,6 +12,7 @@ from starlette.responses import Response
 from admin.audit.routes import router as audit_router
 from admin.errors import DATABASE_ERRORS
 from admin.keys.routes import router as keys_router
+from admin.messages.routes import router as messages_router
 from admin.orgs.routes import router as orgs_router
 from admin.runtime import Clock, Runtime, State, system_clock
 from admin.settings import AdminSettings
@@ -35,7 +36,7 @@ failures `{"success": false, "error": …}` with every problem of a payload at o
 """
 
 
-_RESOURCES = (orgs_router, keys_router, audit_router)
+_RESOURCES = (orgs_router, messages_router, keys_router, audit_router)
 _REFUSALS = error_responses(
     {
         401: "The key is missing, wrong or revoked",

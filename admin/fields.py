@@ -62,6 +62,10 @@ class Page(Answer, Generic[T]):
     next_cursor: str | None
 
 
+class Deleted(Answer):
+    id: UUID
+
+
 class Unread:
     """`Annotated[Any, Unread(Model)]`: documented as the model, handed to the route as it came."""
 
@@ -72,7 +76,7 @@ class Unread:
         return core_schema.any_schema()
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(self.model.__pydantic_core_schema__)
+        return {**handler(self.model.__pydantic_core_schema__), "title": self.model.__name__}
 
 
 def _sound_text(text: str) -> str:

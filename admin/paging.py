@@ -30,7 +30,7 @@ class PageQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
-def encode_cursor(*place: int | str | UUID) -> str:
+def encode_cursor(*place: int | str) -> str:
     return base64.urlsafe_b64encode(codec.to_json(list(place))).decode().rstrip("=")
 
 
@@ -64,7 +64,7 @@ def newest_first(
 
 
 def place_of(row: Row[Any]) -> str:
-    return encode_cursor(row.created_ms, row.id)
+    return encode_cursor(row.created_ms, str(row.id))
 
 
 def page(

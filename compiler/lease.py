@@ -63,14 +63,14 @@ class Lease:
         holder: str,
         *,
         ttl_s: float = 10.0,
-        on_acquired: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.holder = holder
         self.standing_by = False
+        self.on_acquired: Callable[[], None] = lambda: None
         self._postgres = postgres
         self._ttl_s = ttl_s
-        self._on_acquired = on_acquired
+
         self._monotonic = monotonic
         self._term: Term | None = None
         self._valid_until = 0.0
@@ -132,7 +132,7 @@ class Lease:
         self.standing_by = False
         if before != term:
             log.info("lease_acquired", generation=term.generation, epoch=term.epoch, holder=self.holder)
-            self._on_acquired()
+            self.on_acquired()
 
     def _stand_by(self, other: Other) -> None:
         if self._term is not None:

@@ -1,7 +1,8 @@
 """What stands against what should stand: which orgs have to be compiled, whatever notification or timer was lost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -34,8 +35,8 @@ class State:
 async def read_state(postgres: AsyncEngine, redis: Redis) -> State:
     async with postgres.connect() as connection:
         ids = (await connection.execute(select(orgs.c.id).order_by(orgs.c.id))).scalars().all()
-        oldest = select(outbox.c.org_id, func.min(outbox.c.created_ms)).group_by(outbox.c.org_id)
-        waiting = {org_id: created_ms for org_id, created_ms in await connection.execute(oldest)}
+        oldest = select(outbox.c.org_id, func.min(outbox.c.created_ms).label("oldest_ms")).group_by(outbox.c.org_id)
+        waiting = {row.org_id: row.oldest_ms for row in await connection.execute(oldest)}
     return State(tuple(ids), waiting, await _published(redis, ids))
 
 
@@ -54,20 +55,27 @@ def _is_overdue(standing: Standing | None, published: Version | None, now_ms: in
     return standing.changes_ms is not None and standing.changes_ms <= now_ms
 
 
-async def _published(redis: Redis, org_ids: list[UUID]) -> dict[UUID, Version]:
+async def _published(redis: Redis, org_ids: Sequence[UUID]) -> dict[UUID, Version]:
     if not org_ids:
         return {}
+    revisions = await cast(
+        Awaitable[list[bytes | None]], redis.hmget(keys.REVISIONS, [str(org_id) for org_id in org_ids])
+    )
+    there = await _with_manifest(redis, org_ids)
+    versions = {org_id: _version(revision) for org_id, revision in zip(org_ids, revisions, strict=True)}
+    return {org_id: version for org_id, version in versions.items() if version is not None and org_id in there}
+
+
+async def _with_manifest(redis: Redis, org_ids: Sequence[UUID]) -> set[UUID]:
+    """One question as long as none is missing, which is nearly always."""
+    names = [keys.manifest(org_id) for org_id in org_ids]
+    if await redis.exists(*names) == len(names):
+        return set(org_ids)
     async with redis.pipeline(transaction=False) as pipeline:
-        pipeline.hmget(keys.REVISIONS, [str(org_id) for org_id in org_ids])
-        for org_id in org_ids:
-            pipeline.exists(keys.manifest(org_id))
-        revisions, *exist = await pipeline.execute()
-    found = {}
-    for org_id, revision, exists in zip(org_ids, revisions, exist, strict=True):
-        version = _version(revision)
-        if version is not None and exists:
-            found[org_id] = version
-    return found
+        for name in names:
+            pipeline.exists(name)
+        answers = await pipeline.execute()
+    return {org_id for org_id, exists in zip(org_ids, answers, strict=True) if exists}
 
 
 def _version(text: bytes | None) -> Version | None:

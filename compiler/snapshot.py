@@ -204,4 +204,5 @@ def _message(row: Any) -> MessageRow:
 
 
 async def _rows(connection: AsyncConnection, query: Select[Any]) -> Sequence[Row[Any]]:
-    return (await connection.execute(query)).all()
+    rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
+    return rows

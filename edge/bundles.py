@@ -58,8 +58,9 @@ class Bundles:
         self._to_save = asyncio.Event()
         self.problems: dict[UUID, str] = {}
 
-    def __len__(self) -> int:
-        return len(self._held)
+    def org_ids(self) -> list[UUID]:
+        """The orgs that are loaded."""
+        return list(self._held)
 
     async def load_stored(self) -> None:
         """Puts in place what is on disk."""
@@ -93,12 +94,6 @@ class Bundles:
         held = self._held.get(org_id)
         if held is not None and (version > held.manifest.version or org_id in self.problems):
             self._refresh_soon(org_id)
-
-    def reconcile(self, revisions: Mapping[UUID, Version]) -> None:
-        """What the poll found; a manifest that was refused is tried again."""
-        for org_id in self._held:
-            if (version := revisions.get(org_id)) is not None:
-                self.announce(org_id, version)
 
     def refresh_all(self) -> None:
         """Reads every manifest anew, in the background."""

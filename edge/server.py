@@ -11,12 +11,13 @@ class RedisServer:
 
     def __init__(self) -> None:
         self.run_id: str | None = None
+        self._last_run_id: str | None = None
 
     async def identify(self, redis: Redis) -> bool:
         """Asks the server. True when it is another one than before. Raises RedisError."""
-        before = self.run_id
-        self.run_id = str((await redis.info("server"))["run_id"])
-        return before != self.run_id
+        before = self._last_run_id
+        self.run_id = self._last_run_id = str((await redis.info("server"))["run_id"])
+        return before not in (None, self.run_id)
 
     def lose(self) -> None:
         self.run_id = None

@@ -5,7 +5,7 @@ The stream is looked at before the marks, because the recorder marks a batch bef
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -22,16 +22,29 @@ log = structlog.get_logger("edge")
 
 _LOOK_AGAIN_S = 0.1
 _SEND_BYTES = 2 * 1024 * 1024
-_PAGE = 100
+_PAGE = 50
+
+_FIND = """
+local entries = redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[3])
+local found, last = {}, false
+for _, entry in ipairs(entries) do
+  last = entry[1]
+  local fields = {}
+  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  if fields['spool'] == ARGV[1] then found[#found + 1] = {entry[1], tonumber(fields['number'])} end
+end
+return {last, found}
+"""
+"""One page of a stream → (id of the page's last entry, [(id, number) of the entries of this spool])."""
 
 SHIPPED = Counter("inapp_edge_batches_shipped", "Batches put into the event stream, re-sent ones too")
-RESENT = Counter("inapp_edge_batches_resent", "Batches put into the event stream again because they were lost from it")
+RESENT = Counter("inapp_edge_batches_resent", "Batches put into the event stream again, because they were lost from it")
 COMMITTED = Counter("inapp_edge_batches_committed", "Batches that the recorder has committed")
 OLDEST_S = Gauge("inapp_edge_oldest_unshipped_seconds", "Age of the oldest batch that is not in the event stream; 0: none")
 
 
 class Shipper:
-    """`positions`: batch number → id of its entry in the stream, None when it may or may not be there."""
+    """Every batch in the spool is unsent, sent (with the id of its stream entry), or unsure, which is one of the two."""
 
     def __init__(self, redis: Redis, spool: Spool, overlay: Overlay, users: Users, now_ms: NowMs) -> None:
         self._redis = redis
@@ -39,29 +52,32 @@ class Shipper:
         self._overlay = overlay
         self._users = users
         self._now_ms = now_ms
-        self._unsent: dict[int, int] = {}
-        self._positions: dict[int, bytes | None] = {}
-        self._to_lay_off: set[int] = set()
-        self._something_new = asyncio.Event()
-        self._must_check = True
+        self._accepted_ms: dict[int, int] = {}
+        self._unsent: set[int] = set()
+        self._unsure: set[int] = set()
+        self._sent: dict[int, bytes] = {}
+        self._must_check = False
+        self._wake = asyncio.Event()
+        OLDEST_S.set_function(self._oldest_s)
 
     def begin_with(self, stored: Iterable[SpooledBatch]) -> None:
         """What an earlier process left behind; it may have sent it."""
-        self._positions = {batch.number: None for batch in stored}
+        self._accepted_ms = {batch.number: batch.accepted_ms for batch in stored}
+        self._unsure = set(self._accepted_ms)
 
     def offer(self, batch: EventBatch) -> None:
         """A batch that has just been committed to the spool."""
-        self._unsent[batch.number] = max(event.received_ms for event in batch.events)
-        self._note_age()
-        self._something_new.set()
+        self._accepted_ms[batch.number] = max(event.received_ms for event in batch.events)
+        self._unsent.add(batch.number)
+        self._wake.set()
 
     def check_soon(self) -> None:
         """Redis may have lost what it was given."""
         self._must_check = True
-        self._something_new.set()
+        self._wake.set()
 
     async def run(self) -> None:
-        """For ever. Raises RedisError; what was sent when is remembered for the next call."""
+        """For ever. Raises RedisError; the next call goes on from there."""
         self._must_check = True
         while True:
             await self.flush()
@@ -69,19 +85,105 @@ class Shipper:
             await self._rest()
 
     async def flush(self) -> None:
-        """Sends what the stream has not had. Raises RedisError."""
-        if self._must_check and self._positions:
+        """Sends what the stream lacks. Raises RedisError."""
+        if self._unsure or (self._must_check and self._sent):
             await self._check()
         self._must_check = False
         while self._unsent:
             first = min(self._unsent)
-            await self._send([batch for batch in await self._spool.read(first - 1, _SEND_BYTES)])
+            batches = await self._spool.read(first - 1, _SEND_BYTES)
+            await self._send([batch for batch in batches if batch.number in self._unsent])
+            self._unsent.discard(first)
 
     async def _rest(self) -> None:
-        waits_for_marks = self._positions or self._to_lay_off
+        """Until there is something to do: at once for new batches, else as long as marks may wait to be seen."""
         try:
-            async with asyncio.timeout(_LOOK_AGAIN_S if waits_for_marks else None):
-                await self._something_new.wait()
+            async with asyncio.timeout(_LOOK_AGAIN_S if self._accepted_ms or len(self._overlay) else None):
+                await self._wake.wait()
         except TimeoutError:
             return
-        self._something_new.clear()
+        self._wake.clear()
+
+    @property
+    def _stream(self) -> str:
+        return keys.events(keys.event_shard(self._spool.id))
+
+    @property
+    def _marks(self) -> str:
+        return keys.committed(self._spool.id)
+
+    async def _send(self, batches: Sequence[SpooledBatch]) -> None:
+        numbers = [batch.number for batch in batches]
+        pipeline = self._redis.pipeline(transaction=False)
+        for batch in batches:
+            envelope = events.entry(EventBatch(self._spool.id, batch.number, ()), batch.body)
+            pipeline.xadd(self._stream, {**envelope, "count": batch.count})  # type: ignore[arg-type]
+        self._unsent.difference_update(numbers)
+        self._unsure.update(numbers)
+        ids = await pipeline.execute()
+        self._unsure.difference_update(numbers)
+        self._sent.update(zip(numbers, ids, strict=True))
+        SHIPPED.inc(len(numbers))
+
+    async def _check(self) -> None:
+        """Finds out about each batch that was, or may have been, sent."""
+        in_question = self._unsure | self._sent.keys()
+        found = await self._find()
+        marked = await self._marked()
+        lost = in_question - found.keys() - marked
+        if lost:
+            log.info("batches_sent_again", batches=len(lost), in_question=len(in_question))
+            RESENT.inc(len(lost))
+        self._unsent |= lost
+        self._unsure -= in_question
+        self._sent = {number: found.get(number, b"") for number in in_question - lost}
+
+    async def _find(self) -> dict[int, bytes]:
+        """Batch number → id of its entry, for all of this spool that are in the stream."""
+        found: dict[int, bytes] = {}
+        start = b"-"
+        while True:
+            last, page = await self._redis.eval(_FIND, 1, self._stream, self._spool.id.bytes, start, _PAGE)  # type: ignore[misc, arg-type]
+            if last is None:
+                return found
+            found.update((number, id_) for id_, number in page)
+            start = b"(" + last
+
+    async def _marked(self) -> set[int]:
+        return {int(number) for number in await self._redis.smembers(self._marks)}  # type: ignore[misc]
+
+    async def _settle(self) -> None:
+        """Lets go of what is committed; notices when the oldest sent batch has gone missing."""
+        oldest = min(self._sent, default=None)
+        there = oldest is None or await self._is_in_stream(self._sent[oldest])
+        marked = await self._marked()
+        if not there and oldest not in marked:
+            self.check_soon()
+        if marked:
+            await self._let_go(marked)
+        await self._lay_off()
+
+    async def _is_in_stream(self, id_: bytes) -> bool:
+        return bool(id_) and bool(await self._redis.xrange(self._stream, id_, id_))
+
+    async def _let_go(self, committed: set[int]) -> None:
+        await self._spool.remove(committed)
+        for number in committed:
+            if self._accepted_ms.pop(number, None) is not None:
+                COMMITTED.inc()
+            self._sent.pop(number, None)
+        self._unsent -= committed
+        self._unsure -= committed
+        await self._redis.srem(self._marks, *committed)  # type: ignore[misc]
+
+    async def _lay_off(self) -> None:
+        """Committed batches are in the states that Redis has: once those are read again, the overlay can go."""
+        committed = [number for number in self._overlay.numbers() if number not in self._accepted_ms]
+        subjects = {key for number in committed for key in self._overlay.subjects(number)}
+        if await self._users.refresh(subjects):
+            for number in committed:
+                self._overlay.drop(number)
+
+    def _oldest_s(self) -> float:
+        waiting = self._unsent | self._unsure
+        return max(self._now_ms() - self._accepted_ms[min(waiting)], 0) / 1000 if waiting else 0.0

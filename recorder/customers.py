@@ -165,9 +165,7 @@ async def read(connection: AsyncConnection, keys: Collection[CustomerKey]) -> di
         return {}
     rows = await connection.execute(_READ, key_arrays(keys))
     return {
-        CustomerKey(row.org_id, row.subject): Customer(
-            Traits(row.traits, row.stamps), row.created_ms, row.last_seen_ms
-        )
+        CustomerKey(row.org_id, row.subject): Customer(Traits(row.traits, row.stamps), row.created_ms, row.last_seen_ms)
         for row in rows
     }
 

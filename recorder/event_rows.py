@@ -1,6 +1,6 @@
 """Rows of `events`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import text
@@ -28,6 +28,16 @@ _ADD = text(
     """
 )
 
+_OF_CUSTOMER = text(
+    """
+    SELECT id, type, occurred_ms, received_ms, CAST(properties AS text) AS properties
+    FROM events
+    WHERE org_id = :org_id AND subject = :subject AND type = ANY(CAST(:types AS text[]))
+    """
+)
+
+_ANY_OF_CUSTOMER = text("SELECT EXISTS (SELECT FROM events WHERE org_id = :org_id AND subject = :subject)")
+
 
 async def add(connection: AsyncConnection, owned: Sequence[Owned]) -> list[Owned]:
     """Stores events; returns those that were not stored before, in their order."""
@@ -38,10 +48,26 @@ async def add(connection: AsyncConnection, owned: Sequence[Owned]) -> list[Owned
         "types": [event.type for _, event in owned],
         "occurred_ms": [event.occurred_ms for _, event in owned],
         "received_ms": [event.received_ms for _, event in owned],
-        "properties": [event.properties.decode(errors="replace") for _, event in owned],
-        "contexts": [event.context.decode(errors="replace") for _, event in owned],
+        "properties": [event.properties.decode() for _, event in owned],
+        "contexts": [event.context.decode() for _, event in owned],
         "session_ids": [event.session_id for _, event in owned],
     }
     rows = await connection.execute(_ADD, key_arrays(owner for owner, _ in owned) | columns)
     added: set[tuple[UUID, UUID]] = {(org_id, id_) for org_id, id_ in rows}
     return [(owner, event) for owner, event in owned if (event.org_id, event.id) in added]
+
+
+async def of_customer(connection: AsyncConnection, key: CustomerKey, types: Collection[str]) -> list[Owned]:
+    """What is stored of a customer's events of these types; type, time and properties only."""
+    rows = await connection.execute(_OF_CUSTOMER, key._asdict() | {"types": list(types)})
+    return [
+        (
+            key,
+            Event(row.id, key.org_id, row.type, None, None, row.occurred_ms, row.received_ms, row.properties.encode()),
+        )
+        for row in rows
+    ]
+
+
+async def any_of_customer(connection: AsyncConnection, key: CustomerKey) -> bool:
+    return (await connection.execute(_ANY_OF_CUSTOMER, key._asdict())).scalar_one() is True

@@ -150,9 +150,7 @@ _TAKE_SEEN = text(
 )
 
 
-async def about_messages(
-    connection: AsyncConnection, owned: Iterable[tuple[CustomerKey, Event]]
-) -> list[MessageEvent]:
+async def about_messages(connection: AsyncConnection, owned: Iterable[tuple[CustomerKey, Event]]) -> list[MessageEvent]:
     """Those of the events that are about a message that their org has."""
     named = [
         MessageEvent(owner, named_id, event) for owner, event in owned if (named_id := message_id(event)) is not None
@@ -160,7 +158,9 @@ async def about_messages(
     if not named:
         return []
     pairs = list({(item.owner.org_id, item.message_id) for item in named})
-    rows = await connection.execute(_KNOWN, {"org_ids": [pair[0] for pair in pairs], "ids": [pair[1] for pair in pairs]})
+    rows = await connection.execute(
+        _KNOWN, {"org_ids": [pair[0] for pair in pairs], "ids": [pair[1] for pair in pairs]}
+    )
     known = {(org_id, id_) for org_id, id_ in rows}
     return [item for item in named if (item.owner.org_id, item.message_id) in known]
 

@@ -5,8 +5,7 @@ can change under us. Only events that were not stored before touch anything else
 nothing.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder import claims, customers, event_rows, message_state, rejected, tombstones
+from recorder.claims import Claim
 from recorder.customers import Change, CustomerKey, Locked
 from recorder.event_rows import Owned
 from recorder.rejected import ERASED, Lost
@@ -25,14 +25,14 @@ from wire.events import Event
 
 @dataclass(slots=True)
 class Recorded:
-    """What a transaction did. `touched`: whoever's state may have changed, now or when the events came first."""
+    """What a transaction did. `touched`: everybody whose state may have changed, now or when the events came first."""
 
     touched: set[CustomerKey] = field(default_factory=set)
     stored: int = 0
     duplicates: int = 0
     impressions: int = 0
     claims: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
+    erased: int = 0
 
     def add(self, other: "Recorded") -> None:
         self.touched |= other.touched
@@ -40,31 +40,105 @@ class Recorded:
         self.duplicates += other.duplicates
         self.impressions += other.impressions
         self.claims += other.claims
-        self.lost += other.lost
+        self.erased += other.erased
 
 
 async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: int) -> Recorded:
     """Raises AliasesMovedError, and what Postgres raises; then nothing of the transaction may be committed."""
-    ordered = _in_order(batch)
+    ordered = in_order(batch)
     first_seen = _first_seen(ordered)
     locked = await customers.lock(connection, first_seen)
-    graves = await tombstones.read(connection, first_seen.keys() | locked.aliases.values())
-    made = await claims.first_claims(connection, _claiming(ordered, locked, graves))
+    graves = await tombstones.read(connection, first_seen)
+    living = [event for event in ordered if not _is_erased(graves, event)]
+    erased = [Lost(event.org_id, event.id, ERASED) for event in ordered if _is_erased(graves, event)]
+    made = await claims.first_claims(connection, _claiming(living, locked, graves))
     changes = await claims.apply(connection, made)
-    owned = _owned(ordered, locked, {claim.visitor: claim.user for claim in made})
-    living = [(owner, event) for owner, event in owned if not _is_erased(graves, owner, event)]
-    new = await event_rows.add(connection, living)
+    new = await event_rows.add(connection, _owned(living, locked, made))
     about_messages = await message_state.about_messages(connection, new)
     await message_state.record(connection, about_messages)
-    await _change_customers(connection, new, locked.new, {item.owner for item in about_messages}, changes)
-    await customers.delete(connection, locked.new - changes.keys() - {claim.visitor for claim in made})
-    erased = [Lost(event.org_id, event.id, ERASED) for owner, event in owned if _is_erased(graves, owner, event)]
-    lost = await rejected.add(connection, erased, now_ms)
+    await _write_traits(connection, new, changes)
+    _see(new, locked.new | {item.owner for item in about_messages}, changes)
+    await customers.save(connection, changes)
+    await customers.delete(connection, locked.new - changes.keys())
     return Recorded(
-        touched=first_seen.keys() | {owner for owner, _ in owned},
+        touched=first_seen.keys() | set(locked.aliases.values()),
         stored=len(new),
         duplicates=len(batch) - len(erased) - len(new),
         impressions=sum(item.event.type == events.IMPRESSION for item in about_messages),
         claims=len(made),
-        lost=Counter({ERASED: lost}) if lost else Counter(),
+        erased=len(await rejected.add(connection, erased, now_ms)),
     )
+
+
+def in_order(batch: Iterable[Event]) -> list[Event]:
+    """By the moment of acceptance, then as they came; of an event that comes twice, the first."""
+    ordered = sorted(batch, key=lambda event: event.received_ms)
+    first: dict[tuple[UUID, UUID], Event] = {}
+    for event in ordered:
+        first.setdefault((event.org_id, event.id), event)
+    return list(first.values())
+
+
+def _first_seen(ordered: Iterable[Event]) -> dict[CustomerKey, int]:
+    """Everybody whom the events are about, anonymous visitors that they claim included."""
+    first: dict[CustomerKey, int] = {}
+    for event in ordered:
+        first.setdefault(_key(event), event.received_ms)
+        visitor = claims.claimed_visitor(event)
+        if visitor is not None:
+            first.setdefault(visitor, event.received_ms)
+    return first
+
+
+def _key(event: Event) -> CustomerKey:
+    return CustomerKey(event.org_id, event.subject)
+
+
+def _is_erased(graves: Tombstones, event: Event) -> bool:
+    return tombstones.covers(graves, _key(event), event.received_ms)
+
+
+def _claiming(living: Iterable[Event], locked: Locked, graves: Tombstones) -> list[Event]:
+    """Events that claim somebody who is still free, and was not erased since."""
+    return [
+        event
+        for event in living
+        if (visitor := claims.claimed_visitor(event)) is not None
+        and visitor not in locked.aliases
+        and not tombstones.covers(graves, visitor, event.received_ms)
+    ]
+
+
+def _owned(living: Iterable[Event], locked: Locked, made: Iterable[Claim]) -> list[Owned]:
+    owners = {**locked.aliases, **{claim.visitor: claim.user for claim in made}}
+    return [(owners.get(key := _key(event), key), event) for event in living]
+
+
+async def _write_traits(connection: AsyncConnection, new: Iterable[Owned], changes: dict[CustomerKey, Change]) -> None:
+    """Lays identifies over the traits of their customers, in `changes`."""
+    identifies = [(owner, event) for owner, event in new if event.type == events.IDENTIFIED]
+    held = await customers.read(connection, {owner for owner, _ in identifies} - changes.keys())
+    for owner, event in identifies:
+        if owner not in changes:
+            customer = held[owner]
+            changes[owner] = Change(customer.created_ms, customer.last_seen_ms, traits=customer.traits)
+        traits = changes[owner].traits
+        if traits is not None and traits.write(_properties(event), event):
+            changes[owner].moves = True
+
+
+def _see(new: Iterable[Owned], moved: Set[CustomerKey], changes: dict[CustomerKey, Change]) -> None:
+    """Notes in `changes` when customers were here, and whose state the events move."""
+    for owner, event in new:
+        change = changes.setdefault(owner, Change(event.received_ms, event.occurred_ms))
+        change.cover(event.received_ms, event.occurred_ms)
+        change.moves = change.moves or owner in moved
+
+
+def _properties(event: Event) -> dict[str, Any]:
+    """The traits of an identify. Postgres takes numbers that no double holds; an object with one sets no traits."""
+    try:
+        properties = codec.from_json(event.properties)
+    except DecodeError:
+        return {}
+    return properties if isinstance(properties, dict) else {}

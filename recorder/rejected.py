@@ -36,7 +36,7 @@ _ADD = text(
         CAST(:counts AS integer[])
     ) AS lost (org_id, event_id, reason, body, count)
     ON CONFLICT (org_id, event_id, reason) DO NOTHING
-    RETURNING count
+    RETURNING event_id, count
     """
 )
 
@@ -44,10 +44,10 @@ _BODIES = text("SELECT id, body FROM rejected_events WHERE org_id = :org_id AND 
 _EMPTY = text("UPDATE rejected_events SET body = '' WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
-async def add(connection: AsyncConnection, lost: Sequence[Lost], now_ms: int) -> int:
-    """Returns how many events were not declared lost before."""
+async def add(connection: AsyncConnection, lost: Sequence[Lost], now_ms: int) -> dict[UUID, int]:
+    """Returns the counts of those that were not declared lost before."""
     if not lost:
-        return 0
+        return {}
     columns = {
         "org_ids": [item.org_id for item in lost],
         "ids": [item.id for item in lost],
@@ -56,7 +56,7 @@ async def add(connection: AsyncConnection, lost: Sequence[Lost], now_ms: int) ->
         "counts": [item.count for item in lost],
         "now_ms": now_ms,
     }
-    return sum((await connection.execute(_ADD, columns)).scalars())
+    return {id_: count for id_, count in await connection.execute(_ADD, columns)}
 
 
 async def forget(connection: AsyncConnection, org_id: UUID, subject: str) -> None:

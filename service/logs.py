@@ -47,7 +47,7 @@ def _dumps(event: Any, **_options: Any) -> bytes:
     try:
         return orjson.dumps(event)
     except TypeError:  # a lone surrogate or an integer past 64 bits must not turn a log call into a failure
-        return json.dumps(event, default=str, skipkeys=True).encode()
+        return json.dumps(event, ensure_ascii=False).encode(errors="replace")
 
 
 class _ToStructlog(logging.Handler):

@@ -112,17 +112,18 @@ def find_cycle(rules: Mapping[str, Rule]) -> tuple[str, ...] | None:
     """Audience ids along a circle of references, the first repeated at the end; None when there is none."""
     finished: set[str] = set()
     for root in rules:
-        path: list[str] = [root]
+        path = dict.fromkeys([root])
         ahead = [_refs_within(rules, root)]
         while ahead:
             audience_id = next(ahead[-1], None)
             if audience_id is None:
                 ahead.pop()
-                finished.add(path.pop())
+                finished.add(path.popitem()[0])
             elif audience_id in path:
-                return (*path[path.index(audience_id) :], audience_id)
+                passed = tuple(path)
+                return (*passed[passed.index(audience_id) :], audience_id)
             elif audience_id not in finished:
-                path.append(audience_id)
+                path[audience_id] = None
                 ahead.append(_refs_within(rules, audience_id))
     return None
 

@@ -182,12 +182,12 @@ class _Reader:
         op = self.op(value, pointer, _PATTERN_OPS)
         if op is None:
             return Pattern("eq", "")
-        operand = value.get("value")
-        if not isinstance(operand, str):
+        operand = self.operand(op, value, pointer)
+        if isinstance(operand, str):
+            return Pattern(cast(PatternOp, op), operand)
+        if operand is not None:
             self.report(child_pointer(pointer, "value"), "wrong_type", f"'{op}' compares with a string here.")
-            return Pattern("eq", "")
-        self.operand(op, value, pointer)
-        return Pattern(cast(PatternOp, op), operand)
+        return Pattern("eq", "")
 
     def op(self, value: dict[str, object], pointer: str, allowed: frozenset[str]) -> str | None:
         op = value.get("op")

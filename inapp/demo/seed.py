@@ -7,7 +7,6 @@ from pathlib import Path
 
 from admin.orgs.schemas import Plan
 from admin.orgs.service import create_org
-
 from inapp.console import step
 from inapp.database import in_transaction, now_ms
 from inapp.demo import content

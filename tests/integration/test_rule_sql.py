@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -43,7 +44,10 @@ class Customers:
         await self._connection.execute(customers.delete())
         await self._connection.execute(audience_members.delete())
         subjects = [str(place) for place in range(len(documents))]
-        rows = [{"org_id": ORG_ID, "subject": name, "traits": traits} for name, traits in zip(subjects, documents)]
+        rows = [
+            {"org_id": ORG_ID, "subject": name, "traits": traits}
+            for name, traits in zip(subjects, documents, strict=True)
+        ]
         members = [{"org_id": ORG_ID, "audience_id": UUID(id_), "subject": name} for id_ in static for name in subjects]
         await self._connection.execute(ADD_CUSTOMER, rows)
         if members:
@@ -155,7 +159,7 @@ def test_the_largest_rule_that_is_accepted_runs(stored: Customers) -> None:
 def test_a_long_chain_of_audiences_runs_and_one_too_long_is_refused(stored: Customers) -> None:
     ids = [f"018f0000-0000-7000-8000-0000000001{place:02d}" for place in range(60)]
     chain: dict[str, Rule] = {ids[0]: Compare("x", "eq", 1)}
-    chain |= {later: Not(InAudience(earlier)) for earlier, later in zip(ids, ids[1:])}
+    chain |= {later: Not(InAudience(earlier)) for earlier, later in pairwise(ids)}
     stored.replace(['{"x": 1}', "{}"])
     assert stored.answers({"it": InAudience(ids[50])}, chain, NOW_MS) == [{"it": True}, {"it": False}]
     with pytest.raises(ValueError, match="too large"):

@@ -11,6 +11,7 @@ from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifes
 from wire.userstate import Seen, UserState
 
 NOW_MS = 1_800_000_000_000
+ANYWHERE = Context()
 FREE, STATIC = "audience-free", "audience-static"
 FREE_RULE = {"trait": "plan", "op": "eq", "value": "free"}
 
@@ -30,11 +31,11 @@ def table(*everyone: CompiledMessage, free: tuple[CompiledMessage, ...] = ()) ->
     return prepare(manifest, bundles)
 
 
-def given(org: OrgTable, who: Person | None = None, context: Context = Context(), now_ms: int = NOW_MS) -> list[str]:
+def given(org: OrgTable, who: Person | None = None, context: Context = ANYWHERE, now_ms: int = NOW_MS) -> list[str]:
     return [one.message.id for one in decided(org, who, context, now_ms).messages]
 
 
-def decided(org: OrgTable, who: Person | None, context: Context = Context(), now_ms: int = NOW_MS) -> Decision:
+def decided(org: OrgTable, who: Person | None, context: Context = ANYWHERE, now_ms: int = NOW_MS) -> Decision:
     return decide(org, who or person(org, UserState(), {}, now_ms), context, now_ms)
 
 

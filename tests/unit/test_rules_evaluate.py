@@ -141,7 +141,7 @@ def test_what_no_double_can_hold_is_no_number(value: object) -> None:
     ],
 )
 def test_a_rule_that_was_never_valid_is_refused_when_compiled(compare: Compare) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"not a|compare|read"):
         compile_rules({"it": compare})
 
 

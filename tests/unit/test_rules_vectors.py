@@ -1,8 +1,10 @@
+from typing import get_args
+
 import pytest
 
 from engine.rules import compile_pattern, compile_rules
 from tests.support.rule_cases import UNDER_TEST, Group, load_cases, load_groups
-from wire.rules import RuleError, parse_pattern, parse_rule, to_json
+from wire.rules import Compare, Op, RuleError, leaves, parse_pattern, parse_rule, to_json
 
 GROUPS = load_groups()
 INVALID = load_cases("rules-invalid.json")
@@ -27,6 +29,8 @@ def test_a_rule_survives_the_way_to_json_and_back(group: Group) -> None:
 
 def test_the_vectors_are_many_and_cover_every_op() -> None:
     assert sum(len(group.holds) + len(group.fails) for group in GROUPS) >= 600
+    used = {leaf.op for group in GROUPS for leaf in leaves(group.rule) if isinstance(leaf, Compare)}
+    assert used == set(get_args(Op))
 
 
 @pytest.mark.parametrize("case", INVALID, ids=lambda case: case["name"])

@@ -2,6 +2,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
+import anyio
 import httpx
 import pytest
 import structlog
@@ -296,12 +297,16 @@ async def test_an_unhandled_exception_is_a_500_without_its_text(client: httpx.As
 
 async def test_an_exception_after_the_answer_began_is_logged_and_answered_no_second_time(app: FastAPI) -> None:
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not asked:
+            asked.append(True)
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await anyio.sleep_forever()
+        raise AssertionError
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    sent = list[Any]()
+    asked, sent = list[bool](), list[Any]()
     scope = {"type": "http", "method": "GET", "path": "/half", "query_string": b"", "headers": []}
     with capture_logs() as lines:
         await app(scope, receive, send)

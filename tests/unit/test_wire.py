@@ -97,7 +97,8 @@ class TestEncodings:
                 decode(encoded[:length])  # type: ignore[operator]
 
     def test_other_values_are_a_decode_error(self, value: object, decode: object) -> None:
-        for other in (None, 1, "text", [], {}, [99, 1, 2], {"format": 99}, [[[[]]]]):
+        others: tuple[object, ...] = (None, 1, "text", [], {}, [99, 1, 2], {"format": 99}, [[[[]]]])
+        for other in others:
             with pytest.raises(DecodeError):
                 decode(codec.pack(other))  # type: ignore[operator]
 

@@ -1,0 +1,103 @@
+"""A message as a JSON document: what an author writes, what a merge patch changes, what a version keeps."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from admin.messages.schemas import Appearance, FrequencyCap, MessageSpec, MessageType, Position, Trigger
+from wire import times
+from wire.rules import parse_where, to_json
+
+Document = dict[str, Any]
+
+_PATCH_DEPTH = 4
+_POSITIONS: Mapping[MessageType, Position] = {
+    "banner": "top",
+    "modal": "center",
+    "slideout": "bottom",
+    "tooltip": "bottom",
+}
+
+
+def merge(target: Mapping[str, Any], patch: Mapping[str, Any], depth: int = _PATCH_DEPTH) -> Document:
+    """RFC 7396, but that a null stays where it was given, so that validation sees it: there it stands for the default.
+
+    No field lies deeper than `depth`; what is given there is taken as it is.
+    """
+    merged = dict(target)
+    for name, value in patch.items():
+        before = merged.get(name)
+        if isinstance(value, dict) and depth > 1:
+            merged[name] = merge(before if isinstance(before, dict) else {}, value, depth - 1)
+        else:
+            merged[name] = value
+    return merged
+
+
+def document_of(row: Row[Any]) -> Document:
+    """The authored fields of a stored message."""
+    return {
+        "name": row.name,
+        "type": row.type,
+        "content": row.content,
+        "trigger": row.trigger,
+        "audienceId": _text(row.audience_id),
+        "excludeAudienceIds": [str(audience_id) for audience_id in row.exclude_audience_ids],
+        "appearance": row.appearance,
+        "startsAt": times.to_iso_or_none(row.starts_ms),
+        "endsAt": times.to_iso_or_none(row.ends_ms),
+        "active": row.active,
+        "priority": row.priority,
+        "slot": row.slot,
+        "frequencyCap": row.frequency_cap,
+    }
+
+
+def columns_of(spec: MessageSpec) -> dict[str, Any]:
+    """The columns that a checked spec fills."""
+    return {
+        "name": spec.name or spec.content.title or spec.type,
+        "type": spec.type,
+        "content": spec.content.model_dump(by_alias=True),
+        "trigger": _trigger(spec.trigger),
+        "audience_id": spec.audience_id,
+        "exclude_audience_ids": spec.exclude_audience_ids,
+        "appearance": _appearance(spec.appearance, spec.type),
+        "starts_ms": spec.starts_at,
+        "ends_ms": spec.ends_at,
+        "active": spec.active,
+        "priority": spec.priority,
+        "slot": spec.slot,
+        "frequency_cap": _cap(spec.frequency_cap),
+    }
+
+
+def render_slot(row: Row[Any]) -> str:
+    """Where the message shows, and so which others it competes with."""
+    if row.slot is not None:
+        return str(row.slot)
+    return (
+        f"tooltip:{row.appearance['anchor']}" if row.type == "tooltip" else f"{row.type}:{row.appearance['position']}"
+    )
+
+
+def _trigger(trigger: Trigger | None) -> Document | None:
+    if trigger is None or trigger == Trigger():
+        return None
+    fields = trigger.model_dump(by_alias=True)
+    where = [to_json(leaf, leaf="property") for leaf in parse_where(trigger.where)]
+    return {**fields, "where": where, "audienceId": _text(trigger.audience_id)}
+
+
+def _appearance(appearance: Appearance, type_: MessageType) -> Document:
+    return {**appearance.model_dump(by_alias=True), "position": appearance.position or _POSITIONS[type_]}
+
+
+def _cap(cap: FrequencyCap | None) -> Document | None:
+    return None if cap is None or cap == FrequencyCap() else cap.model_dump(by_alias=True)
+
+
+def _text(id_: UUID | None) -> str | None:
+    return None if id_ is None else str(id_)

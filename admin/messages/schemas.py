@@ -1,0 +1,204 @@
+"""What a message is to its author. Rules that need more than one field are in `checks`."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from admin.fields import Answer, Id, Moment, Name, NotBlank, Payload, Sound, Unique
+from admin.paging import PageQuery
+
+MessageType = Literal["banner", "modal", "slideout", "tooltip"]
+Position = Literal["top", "bottom", "center"]
+Status = Literal["draft", "scheduled", "live", "paused", "ended", "archived"]
+
+Title = Annotated[str, Field(min_length=1, max_length=200), Sound]
+Body = Annotated[str, Field(min_length=1, max_length=4_000), Sound, NotBlank]
+CtaText = Annotated[str, Field(min_length=1, max_length=80), Sound, NotBlank]
+Url = Annotated[str, Field(min_length=1, max_length=2_048), Sound]
+Anchor = Annotated[str, Field(min_length=1, max_length=256), Sound, NotBlank]
+Color = Annotated[str, Field(pattern=r"^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")]
+Slot = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+EventType = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._:-]{0,127}$")]
+
+_PATTERN = WithJsonSchema(
+    {
+        "type": ["object", "null"],
+        "required": ["op", "value"],
+        "properties": {
+            "op": {"enum": ["eq", "contains", "starts_with", "ends_with", "glob"]},
+            "value": {"type": "string"},
+        },
+        "additionalProperties": False,
+    }
+)
+_WHERE = WithJsonSchema(
+    {"type": "array", "items": {"type": "object", "required": ["property", "op"]}, "description": "see docs/rules.md"}
+)
+
+
+class Content(Payload):
+    """`ctaText` alone closes the message; `ctaUrl` alone gets the label "Learn more"."""
+
+    title: Title | None = None
+    body: Body
+    cta_text: CtaText | None = None
+    cta_url: Url | None = None
+    image_url: Url | None = None
+    dismissible: bool = True
+
+
+class Trigger(Payload):
+    """All that is given must hold; nothing given means at once. `where`, `url`, `screen`: see `checks`."""
+
+    event_type: EventType | None = None
+    where: Annotated[Any, _WHERE] = []
+    url: Annotated[Any, _PATTERN] = None
+    screen: Annotated[Any, _PATTERN] = None
+    audience_id: Id | None = None
+    delay_seconds: Annotated[int, Field(ge=0, le=300)] = 0
+
+
+class Appearance(Payload):
+    """`position`: by default top for a banner, center for a modal, bottom for the others. `anchor`: of a tooltip."""
+
+    position: Position | None = None
+    theme: Literal["light", "dark", "auto"] = "auto"
+    background_color: Color | None = None
+    text_color: Color | None = None
+    anchor: Anchor | None = None
+
+
+class FrequencyCap(Payload):
+    """At most `maxImpressions` within `perSeconds` (null: ever), `minIntervalSeconds` apart, none after a stop."""
+
+    max_impressions: Annotated[int, Field(ge=1, le=100)] | None = None
+    per_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    min_interval_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
+    stop_after: Annotated[list[Literal["click", "dismiss"]], Unique] = []
+
+
+class MessageSpec(Payload):
+    """A message as its author writes it. `name`: by default the title, or else the type."""
+
+    name: Name | None = None
+    type: MessageType
+    content: Content
+    trigger: Trigger | None = None
+    audience_id: Id | None = None
+    exclude_audience_ids: Annotated[list[Id], Field(max_length=20), Unique] = []
+    appearance: Appearance = Appearance()
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    active: bool = True
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    slot: Slot | None = None
+    frequency_cap: FrequencyCap | None = None
+
+
+class NewMessage(MessageSpec):
+    """Published at once unless it is a `draft`."""
+
+    draft: bool = False
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Upgrade nudge",
+                    "type": "modal",
+                    "draft": False,
+                    "content": {
+                        "title": "Go Pro",
+                        "body": "Reports without a limit, and scheduled for you.",
+                        "ctaText": "Upgrade",
+                        "ctaUrl": "https://app.example.com/pricing",
+                        "imageUrl": None,
+                        "dismissible": True,
+                    },
+                    "trigger": {
+                        "eventType": "report.exported",
+                        "where": [{"property": "pages", "op": "gte", "value": 3}],
+                        "url": {"op": "glob", "value": "https://app.example.com/pricing*"},
+                        "screen": {"op": "glob", "value": "Checkout*"},
+                        "audienceId": None,
+                        "delaySeconds": 5,
+                    },
+                    "audienceId": None,
+                    "excludeAudienceIds": [],
+                    "appearance": {
+                        "position": "center",
+                        "theme": "auto",
+                        "backgroundColor": "#112233",
+                        "textColor": "#ffffff",
+                        "anchor": None,
+                    },
+                    "startsAt": "2026-12-01T00:00:00Z",
+                    "endsAt": None,
+                    "active": True,
+                    "priority": 50,
+                    "slot": None,
+                    "frequencyCap": {
+                        "maxImpressions": 3,
+                        "perSeconds": 86400,
+                        "minIntervalSeconds": 600,
+                        "stopAfter": ["click"],
+                    },
+                }
+            ]
+        }
+    )
+
+
+class MessagePatch(BaseModel):
+    """Any fields of a message, as a JSON merge patch (RFC 7396); the merged whole must be valid."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}, {"content": {"ctaText": None}}]})
+
+
+class MessageQuery(PageQuery):
+    """`q`: part of the name, the title or the body."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    status: Status | None = None
+    type: MessageType | None = None
+    audience_id: Annotated[UUID | None, Field(alias="audienceId")] = None
+    q: Annotated[str, Field(max_length=200), Sound] | None = None
+
+
+class MessageProblem(BaseModel):
+    pointer: str
+    code: str
+    message: str
+
+
+class Message(Answer):
+    """A message with what became of it.
+
+    `renderSlot`: the place it competes for. `problems`: why the compiler left it out. Of an unpublished message
+    `version` is the one that publishing will give it.
+    """
+
+    id: UUID
+    name: str
+    type: MessageType
+    status: Status
+    version: int
+    content: dict[str, Any]
+    trigger: dict[str, Any] | None
+    audience_id: str | None
+    exclude_audience_ids: list[str]
+    appearance: dict[str, Any]
+    starts_at: str | None
+    ends_at: str | None
+    active: bool
+    priority: int
+    slot: str | None
+    render_slot: str
+    frequency_cap: dict[str, Any] | None
+    problems: list[MessageProblem]
+    created_at: str
+    updated_at: str
+    published_at: str | None
+    archived_at: str | None
