@@ -9,13 +9,17 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
+from admin.audiences.routes import router as audiences_router
 from admin.audit.routes import router as audit_router
+from admin.customers.routes import router as customers_router
 from admin.errors import DATABASE_ERRORS
+from admin.events.routes import router as events_router
 from admin.keys.routes import router as keys_router
 from admin.messages.routes import router as messages_router
 from admin.orgs.routes import router as orgs_router
 from admin.runtime import Clock, Runtime, State, system_clock
 from admin.settings import AdminSettings
+from admin.stats.routes import router as stats_router
 from service.connect import wait_until_ready
 from service.health import CheckResult, Health, health_routes
 from service.http import install_http, success
@@ -36,7 +40,16 @@ failures `{"success": false, "error": …}` with every problem of a payload at o
 """
 
 
-_RESOURCES = (orgs_router, messages_router, keys_router, audit_router)
+_RESOURCES = (
+    orgs_router,
+    stats_router,
+    messages_router,
+    audiences_router,
+    customers_router,
+    events_router,
+    keys_router,
+    audit_router,
+)
 _REFUSALS = error_responses(
     {
         401: "The key is missing, wrong or revoked",

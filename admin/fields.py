@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, PydanticUseDefault, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticUseDefault, core_schema
 from pydantic_core.core_schema import ValidationInfo
 
 from wire import plain
@@ -37,7 +37,8 @@ class Payload(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _null_is_default(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and cls.model_fields[str(info.field_name)].default not in (None, PydanticUndefined):
+        field = cls.model_fields[str(info.field_name)]
+        if value is None and not field.is_required() and field.get_default(call_default_factory=True) is not None:
             raise PydanticUseDefault
         return value
 
@@ -76,7 +77,7 @@ class Unread:
         return core_schema.any_schema()
 
     def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(self.model.__pydantic_core_schema__), "title": self.model.__name__}
+        return handler(self.model.__pydantic_core_schema__)
 
 
 def _sound_text(text: str) -> str:

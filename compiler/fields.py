@@ -29,7 +29,7 @@ def _no_script(url: str) -> str:
 
 
 def _https(url: str) -> str:
-    if not url.startswith("https://"):
+    if not url.lower().startswith("https://"):
         raise ValueError("must be an https URL")
     return url
 
@@ -106,7 +106,7 @@ def shape_problems(model: type[BaseModel], value: object, pointer: str) -> list[
     try:
         model.model_validate(value)
     except ValidationError as error:
-        return _below(pointer, payload_problems(error.errors(include_url=False, include_input=False), value))
+        return _below(pointer, _problems(error, value))
     return []
 
 
@@ -123,6 +123,11 @@ def slot_problems(slot: str | None) -> list[Problem]:
     if slot is None or 0 < len(slot) <= _SLOT_MAX_CHARACTERS:
         return []
     return [Problem("/slot", "wrong_length", f"must have 1 to {_SLOT_MAX_CHARACTERS} characters")]
+
+
+def _problems(error: ValidationError, value: object) -> list[Problem]:
+    errors = error.errors(include_url=False, include_input=False)
+    return payload_problems([{**found, "loc": ("body", *found["loc"])} for found in errors], value)
 
 
 def _below(pointer: str, problems: Sequence[Problem]) -> list[Problem]:

@@ -70,7 +70,6 @@ class Lease:
         self.on_acquired: Callable[[], None] = lambda: None
         self._postgres = postgres
         self._ttl_s = ttl_s
-
         self._monotonic = monotonic
         self._term: Term | None = None
         self._valid_until = 0.0

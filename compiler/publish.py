@@ -14,48 +14,45 @@ from wire.codec import DecodeError
 UNREFERENCED_S = 600
 """How long a bundle lasts that no manifest names: long enough for an edge that read the manifest before."""
 
-_ATTEMPTS = 3
+_ATTEMPTS = 10
 
-# KEYS: manifest, revisions, changes, sequence. ARGV: org, version, manifest, prefix of bundle keys, seconds that an
-# unreferenced bundle lasts, longest stream, number of shas, the shas, then the fields of the announcement.
-# Bundle keys are made up from the shas, old ones of the standing manifest's: this is for one Redis, not a cluster.
+# KEYS: manifest, revisions, changes, sequence. ARGV: org, what `revisions` held when the retired bundles were listed,
+# version, manifest, prefix of bundle keys, seconds that an unreferenced bundle lasts, longest stream, number of shas,
+# number of retired shas, the shas, the retired shas, the fields of the announcement.
+# Bundle keys are made up from shas in here: this is for one Redis, not for a cluster.
 _PUBLISH = """
-local org, version, manifest, prefix, last_s, longest = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local first, last = 8, 7 + tonumber(ARGV[7])
+local org, expected, version, manifest, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local last_s, longest = ARGV[6], ARGV[7]
+local first_retired = 10 + tonumber(ARGV[8])
+local first_field = first_retired + tonumber(ARGV[9])
 
 local function numbers(text)
     local generation, epoch, revision = string.match(text, '^(%d+)%.(%d+)%.(%d+)$')
-    return {tonumber(generation), tonumber(epoch), tonumber(revision)}
+    return generation and {tonumber(generation), tonumber(epoch), tonumber(revision)}
 end
-local standing = redis.call('HGET', KEYS[2], org)
-if standing and string.match(standing, '^%d+%.%d+%.%d+$') then
-    local ours, theirs, newer = numbers(version), numbers(standing), false
+local function is_newer(ours, theirs)
     for place = 1, 3 do
-        if ours[place] ~= theirs[place] then newer = ours[place] > theirs[place] break end
+        if ours[place] ~= theirs[place] then return ours[place] > theirs[place] end
     end
-    if not newer then return {'stale', standing} end
+    return false
 end
+local standing = redis.call('HGET', KEYS[2], org) or ''
+local theirs = numbers(standing)
+if theirs and not is_newer(numbers(version), theirs) then return {'stale', standing} end
+if standing ~= expected then return {'moved'} end
 
-local missing, named = {'missing'}, {}
-for place = first, last do
-    local sha = ARGV[place]
-    named[sha] = true
-    if redis.call('EXISTS', prefix .. sha) == 0 then table.insert(missing, sha) end
+local missing = {'missing'}
+for place = 10, first_retired - 1 do
+    if redis.call('EXISTS', prefix .. ARGV[place]) == 0 then table.insert(missing, ARGV[place]) end
 end
 if #missing > 1 then return missing end
 
-local old = redis.call('GET', KEYS[1])
-local readable, before = pcall(cmsgpack.unpack, old or '')
-if readable and type(before) == 'table' and type(before.bundles) == 'table' then
-    for _, sha in pairs(before.bundles) do
-        if not named[sha] then redis.call('EXPIRE', prefix .. sha, last_s) end
-    end
-end
-for sha in pairs(named) do redis.call('PERSIST', prefix .. sha) end
+for place = 10, first_retired - 1 do redis.call('PERSIST', prefix .. ARGV[place]) end
+for place = first_retired, first_field - 1 do redis.call('EXPIRE', prefix .. ARGV[place], last_s) end
 redis.call('SET', KEYS[1], manifest)
 redis.call('HSET', KEYS[2], org, version)
 local seq = redis.call('INCR', KEYS[4])
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', longest, '*', 'seq', seq, unpack(ARGV, last + 1))
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', longest, '*', 'seq', seq, unpack(ARGV, first_field))
 return {'published'}
 """
 
@@ -68,7 +65,14 @@ class Published(NamedTuple):
 
 
 class PublishError(Exception):
-    """The bundles vanish from Redis as fast as they are written."""
+    """Redis changed under our hands each time: bundles vanished, or another compiler published."""
+
+
+class _Before(NamedTuple):
+    """What stood before a publish: the entry of `revisions`, and the shas that the manifest names."""
+
+    revision: bytes
+    shas: frozenset[str]
 
 
 class UnreadableOrgError(Exception):
@@ -81,13 +85,14 @@ async def publish(redis: Redis, org_id: UUID, compiled: Compiled) -> Published:
     A bundle is written before the manifest that names it, to expire by itself; being named makes it stay.
     """
     for _ in range(_ATTEMPTS):
-        answer, *details = await _move(redis, org_id, compiled)
+        answer, *details = await _move(redis, org_id, compiled, await _before(redis, org_id))
         if answer == "published":
             return Published("published", str(compiled.manifest.version))
         if answer == "stale":
             return Published("stale", details[0])
-        await _write_bundles(redis, org_id, {sha: compiled.bundles[sha] for sha in details})
-    raise PublishError(f"{len(details)} bundles were gone as soon as they were written")
+        if answer == "missing":
+            await _write_bundles(redis, org_id, {sha: compiled.bundles[sha] for sha in details})
+    raise PublishError(f"gave up after {_ATTEMPTS} tries, the last answer was: {answer}")
 
 
 async def read_org(redis: Redis, org_id: UUID) -> tuple[Manifest, dict[str, Bundle]]:
@@ -116,19 +121,35 @@ def _bundle(sha: str, data: bytes | None) -> Bundle:
     return Bundle.decode(data)
 
 
-async def _move(redis: Redis, org_id: UUID, compiled: Compiled) -> list[str]:
+async def _before(redis: Redis, org_id: UUID) -> _Before:
+    async with redis.pipeline(transaction=True) as pipeline:
+        pipeline.hget(keys.REVISIONS, str(org_id))
+        pipeline.get(keys.manifest(org_id))
+        revision, data = await pipeline.execute()
+    try:
+        shas = Manifest.decode(data).bundles.values() if data is not None else ()
+    except DecodeError:
+        shas = ()
+    return _Before(revision or b"", frozenset(shas))
+
+
+async def _move(redis: Redis, org_id: UUID, compiled: Compiled, before: _Before) -> list[str]:
     manifest = compiled.manifest
+    retired = sorted(before.shas - compiled.bundles.keys())
     announcement = org_change(org_id, manifest.version)
     names = [keys.manifest(org_id), keys.REVISIONS, keys.CHANGES, keys.CHANGES_SEQUENCE]
     arguments: list[Any] = [
         str(org_id),
+        before.revision,
         str(manifest.version),
         manifest.encode(),
         keys.bundle(org_id, ""),
         UNREFERENCED_S,
         keys.CHANGES_MAX_LENGTH,
         len(compiled.bundles),
+        len(retired),
         *compiled.bundles,
+        *retired,
         *(word for field in announcement.items() for word in field),
     ]
     answer = await cast(Awaitable[list[bytes]], redis.eval(_PUBLISH, len(names), *names, *arguments))

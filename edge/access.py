@@ -61,7 +61,9 @@ async def admit(bundles: Bundles, key: str | None) -> Org:
 
 
 def _unknown_key() -> ApiError:
-    return ApiError(401, "invalid_api_key", "Send a live public key (pk_…) as X-API-Key, Authorization: Bearer or apiKey.")
+    return ApiError(
+        401, "invalid_api_key", "Send a live public key (pk_…) as X-API-Key, Authorization: Bearer or apiKey."
+    )
 
 
 def token_problem(settings: Settings, user_id: str, token: Any) -> str | None:

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -27,7 +28,9 @@ _MOST_ABSENT = 10_000
 
 SWAPS = Counter("inapp_edge_bundle_swaps", "Tables put in place")
 REFUSED = Counter("inapp_edge_bundles_refused", "Manifests that could not be used, so that the last good one serves")
-REFUSED_NOW = Gauge("inapp_edge_orgs_with_refused_bundles", "Orgs that are served from an older manifest than published")
+REFUSED_NOW = Gauge(
+    "inapp_edge_orgs_with_refused_bundles", "Orgs that are served from an older manifest than published"
+)
 ORGS = Gauge("inapp_edge_orgs", "Orgs whose bundles are loaded")
 
 
@@ -102,7 +105,7 @@ class Bundles:
             self._refresh_soon(org_id)
 
     async def save_changes(self) -> None:
-        """Brings what was swapped in to disk, for ever. Raises OSError; what is unsaved then waits for the next call."""
+        """Brings what was swapped in to disk, for ever. Raises OSError; the next call tries again."""
         while True:
             await self._to_save.wait()
             await self.save_now()
@@ -141,7 +144,7 @@ class Bundles:
             del self._loads[org_id]
 
     async def _load_once(self, org_id: UUID) -> None:
-        data = await self._redis.get(keys.manifest(org_id))
+        data: Any = await self._redis.get(keys.manifest(org_id))
         if data is None:
             self._note_absent(org_id)
             return
@@ -165,7 +168,7 @@ class Bundles:
         if not shas:
             return {}
         ordered = sorted(shas)
-        values = await self._redis.mget([keys.bundle(org_id, sha) for sha in ordered])
+        values: Any = await self._redis.mget([keys.bundle(org_id, sha) for sha in ordered])
         return {sha: data for sha, data in zip(ordered, values, strict=True) if data is not None}
 
     def _swap(self, org_id: UUID, held: Held) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,7 +17,6 @@ from edge.users import Users
 from service.logs import one_line
 from wire import codec, keys
 from wire.bundle import Version
-from wire.codec import DecodeError
 
 log = structlog.get_logger("edge")
 
@@ -66,7 +66,7 @@ class Changes:
             self._server.lose()
 
     async def _begin(self) -> None:
-        """The position is noted before anything is read, so that a change in between is seen twice rather than never."""
+        """The position is noted before anything is read: a change in between is seen twice rather than never."""
         pipeline = self._blocking.pipeline(transaction=True)
         pipeline.xrevrange(keys.CHANGES, count=1)
         pipeline.get(keys.CHANGES_SEQUENCE)
@@ -78,7 +78,7 @@ class Changes:
         self._doubt()
 
     async def _read(self) -> None:
-        streams = await self._blocking.xread({keys.CHANGES: self._last_id}, count=_COUNT, block=BLOCK_MS)
+        streams: Any = await self._blocking.xread({keys.CHANGES: self._last_id}, count=_COUNT, block=BLOCK_MS)
         for _, entries in streams or ():
             for id_, fields in entries:
                 self._last_id = id_

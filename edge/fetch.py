@@ -12,7 +12,7 @@ from edge.bundles import Bundles
 from edge.clock import NowMs
 from edge.people import People
 from engine.decide import NOBODY, Context, Decision, Occasion, Person, decide, person
-from engine.table import PreparedMessage
+from engine.table import OrgTable, PreparedMessage
 from service.errors import ApiError, invalid_payload
 from wire import codec, plain, subjects, times
 from wire.intake import EVENT_TYPE, PROPERTIES_MAX_BYTES
@@ -20,11 +20,15 @@ from wire.problems import Problem, child_pointer
 
 URL_MAX_CHARACTERS = 8_192
 SCREEN_MAX_CHARACTERS = 1_024
+TOKEN_MAX_CHARACTERS = 1_024
+ETAG_MAX_CHARACTERS = 128
 VALID_FOR_MS = 15 * 60 * 1000
 DEGRADED_VALID_FOR_MS = 10 * 1000
+"""So that an SDK soon asks again when the state that was missing may be back."""
+
+_DEGRADED = b',"degraded":true'
 _TRUE = frozenset({"true", "1"})
 _FALSE = frozenset({"false", "0", ""})
-"""So that an SDK soon asks again when the state that was missing may be back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class FetchRequest:
     anonymous_id: str | None = None
     identity_token: str | None = None
     traits: Mapping[str, Any] = field(default_factory=dict)
-    context: Context = Context()
+    context: Context = field(default_factory=Context)
     etag: str | None = None
 
 
@@ -45,7 +49,7 @@ def read_request(body: object) -> FetchRequest:
     request = FetchRequest(
         reader.text("userId", subjects.ID_MAX_CHARACTERS),
         reader.text("anonymousId", subjects.ID_MAX_CHARACTERS),
-        reader.text("identityToken", URL_MAX_CHARACTERS),
+        reader.text("identityToken", TOKEN_MAX_CHARACTERS),
         reader.object("traits"),
         Context(
             reader.text("url", URL_MAX_CHARACTERS),
@@ -53,7 +57,7 @@ def read_request(body: object) -> FetchRequest:
             reader.occasion("event"),
             reader.flag("resolve"),
         ),
-        reader.text("etag", SCREEN_MAX_CHARACTERS),
+        reader.text("etag", ETAG_MAX_CHARACTERS),
     )
     if reader.problems:
         raise invalid_payload(reader.problems)
@@ -98,12 +102,14 @@ class _Reader:
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            return self._report(name, "wrong_type", "must be text")
-        if len(value) > most_characters:
-            return self._report(name, "too_long", f"may have {most_characters} characters at most")
-        if (flaw := plain.text_flaw(value)) is not None:
-            return self._report(name, flaw.code, flaw.message)
-        return value
+            self._report(name, "wrong_type", "must be text")
+        elif len(value) > most_characters:
+            self._report(name, "too_long", f"may have {most_characters} characters at most")
+        elif (flaw := plain.text_flaw(value)) is not None:
+            self._report(name, flaw.code, flaw.message)
+        else:
+            return value
+        return None
 
     def flag(self, name: str) -> bool:
         value = self._body.get(name)
@@ -119,7 +125,8 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, dict):
-            return self._report(name, "wrong_type", "must be an object with type and properties")
+            self._report(name, "wrong_type", "must be an object with type and properties")
+            return None
         type_ = value.get("type")
         if not isinstance(type_, str) or not EVENT_TYPE.fullmatch(type_):
             self._report(f"{name}/type", "invalid_event_type", "must be an event type such as report.exported")
@@ -162,7 +169,58 @@ class Fetch:
         return await self._answer(org, read_query(query))
 
     async def _answer(self, org: Org, request: FetchRequest) -> Answer:
-        subject, degraded = await self._person(org, request)
+        user_id, verified = _proven(org, request)
+        if not verified and user_id is None and request.user_id is not None and request.anonymous_id is None:
+            now_ms = self._now_ms()
+            return answer(org.table, _UNPROVEN, request, now_ms)
+        state = await self._people.state(org.id, user_id, request.anonymous_id)
+        table = self._bundles.table(org.id) or org.table
         now_ms = self._now_ms()
-        decision = decide(org.table, subject(now_ms), request.context, now_ms)
-        return answer(decision, org.table.version.revision, request.etag, now_ms, degraded=degraded)
+        if state is None:
+            return answer(table, NOBODY, request, now_ms, degraded=True)
+        return answer(table, person(table, state, request.traits, now_ms, verified=verified), request, now_ms)
+
+
+_UNPROVEN = Person(frozenset(), {}, known=False, verified=False)
+"""A user who may be anyone: not even what they have seen can be told."""
+
+
+def _proven(org: Org, request: FetchRequest) -> tuple[str | None, bool]:
+    """(the user whose state may be used, whether they are who they say they are). Raises ApiError (401).
+
+    Where an org asks for proof, somebody who does not name a user has not proven to be anybody.
+    """
+    settings = org.table.settings
+    if request.user_id is None:
+        return None, not settings.require_identity_token
+    problem = access.token_problem(settings, request.user_id, request.identity_token)
+    if problem == access.TOKEN_INVALID:
+        raise ApiError(401, problem, "identityToken is not the HMAC-SHA256 of this userId under the org's secret.")
+    return (request.user_id, True) if problem is None else (None, False)
+
+
+def answer(table: OrgTable, somebody: Person, request: FetchRequest, now_ms: int, *, degraded: bool = False) -> Answer:
+    """The whole response, without a clock or any I/O."""
+    decision = decide(table, somebody, request.context, now_ms)
+    etag = etag_of(decision.messages)
+    if request.etag == etag:
+        messages = b'"unchanged":true'
+    else:
+        messages = b'"messages":[' + b",".join([prepared.message.json for prepared in decision.messages]) + b"]"
+    valid_until = times.to_iso(_valid_until_ms(decision, now_ms, degraded=degraded))
+    return Answer(
+        200,
+        b'{"success":true,"data":{%b,"revision":%d,"validUntil":"%b","etag":"%b"%b}}'
+        % (messages, table.version.revision, valid_until.encode(), etag.encode(), _DEGRADED if degraded else b""),
+    )
+
+
+def etag_of(messages: Sequence[PreparedMessage]) -> str:
+    """Names a list of messages by their ids and versions, in order."""
+    names = "\n".join([f"{prepared.message.id}:{prepared.message.version}" for prepared in messages])
+    return hashlib.blake2b(names.encode(), digest_size=12).hexdigest()
+
+
+def _valid_until_ms(decision: Decision, now_ms: int, *, degraded: bool) -> int:
+    latest_ms = now_ms + (DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
+    return latest_ms if decision.changes_ms is None else min(latest_ms, decision.changes_ms)

@@ -6,6 +6,7 @@ The stream is looked at before the marks, because the recorder marks a batch bef
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -40,11 +41,13 @@ return {last, found}
 SHIPPED = Counter("inapp_edge_batches_shipped", "Batches put into the event stream, re-sent ones too")
 RESENT = Counter("inapp_edge_batches_resent", "Batches put into the event stream again, because they were lost from it")
 COMMITTED = Counter("inapp_edge_batches_committed", "Batches that the recorder has committed")
-OLDEST_S = Gauge("inapp_edge_oldest_unshipped_seconds", "Age of the oldest batch that is not in the event stream; 0: none")
+OLDEST_S = Gauge(
+    "inapp_edge_oldest_unshipped_seconds", "Age of the oldest batch that is not in the event stream; 0: none"
+)
 
 
 class Shipper:
-    """Every batch in the spool is unsent, sent (with the id of its stream entry), or unsure, which is one of the two."""
+    """Every batch in the spool is unsent, sent (with the id of its stream entry), or unsure: one of the two."""
 
     def __init__(self, redis: Redis, spool: Spool, overlay: Overlay, users: Users, now_ms: NowMs) -> None:
         self._redis = redis
@@ -116,8 +119,8 @@ class Shipper:
         numbers = [batch.number for batch in batches]
         pipeline = self._redis.pipeline(transaction=False)
         for batch in batches:
-            envelope = events.entry(EventBatch(self._spool.id, batch.number, ()), batch.body)
-            pipeline.xadd(self._stream, {**envelope, "count": batch.count})  # type: ignore[arg-type]
+            envelope: dict[Any, Any] = events.entry(EventBatch(self._spool.id, batch.number, ()), batch.body)
+            pipeline.xadd(self._stream, {**envelope, "count": batch.event_count})
         self._unsent.difference_update(numbers)
         self._unsure.update(numbers)
         ids = await pipeline.execute()
@@ -143,14 +146,14 @@ class Shipper:
         found: dict[int, bytes] = {}
         start = b"-"
         while True:
-            last, page = await self._redis.eval(_FIND, 1, self._stream, self._spool.id.bytes, start, _PAGE)  # type: ignore[misc, arg-type]
+            last, page = await self._redis.eval(_FIND, 1, self._stream, self._spool.id.bytes, start, _PAGE)
             if last is None:
                 return found
             found.update((number, id_) for id_, number in page)
             start = b"(" + last
 
     async def _marked(self) -> set[int]:
-        return {int(number) for number in await self._redis.smembers(self._marks)}  # type: ignore[misc]
+        return {int(number) for number in await self._redis.smembers(self._marks)}
 
     async def _settle(self) -> None:
         """Lets go of what is committed; notices when the oldest sent batch has gone missing."""
@@ -174,7 +177,7 @@ class Shipper:
             self._sent.pop(number, None)
         self._unsent -= committed
         self._unsure -= committed
-        await self._redis.srem(self._marks, *committed)  # type: ignore[misc]
+        await self._redis.srem(self._marks, *committed)
 
     async def _lay_off(self) -> None:
         """Committed batches are in the states that Redis has: once those are read again, the overlay can go."""

@@ -51,7 +51,7 @@ class SpooledBatch(NamedTuple):
     """`accepted_ms`: when its newest event was accepted, by the edge's clock."""
 
     number: int
-    count: int
+    event_count: int
     accepted_ms: int
     body: bytes
 
@@ -222,7 +222,7 @@ class Spool:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(
-                    "INSERT INTO batches (number, count, accepted_ms, body) VALUES (?, ?, ?, ?)",
+                    "INSERT INTO batches (number, event_count, accepted_ms, body) VALUES (?, ?, ?, ?)",
                     (batch.number, len(events), accepted_ms, body),
                 )
         except sqlite3.OperationalError as error:
@@ -274,7 +274,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("CREATE TABLE IF NOT EXISTS spool (id BLOB NOT NULL)")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS batches (number INTEGER PRIMARY KEY AUTOINCREMENT,"
-            " count INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, body BLOB NOT NULL)"
+            " event_count INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, body BLOB NOT NULL)"
         )
         connection.execute("INSERT INTO spool SELECT ? WHERE NOT EXISTS (SELECT 1 FROM spool)", (uuid4().bytes,))
     if is_new:
@@ -291,7 +291,7 @@ def _identity(connection: sqlite3.Connection) -> tuple[UUID, int]:
 
 def _batches(connection: sqlite3.Connection, after: int, until: int = 2**63 - 1) -> Iterator[SpooledBatch]:
     rows = connection.execute(
-        "SELECT number, count, accepted_ms, body FROM batches WHERE number > ? AND number <= ? ORDER BY number",
+        "SELECT number, event_count, accepted_ms, body FROM batches WHERE number > ? AND number <= ? ORDER BY number",
         (after, until),
     )
     return map(SpooledBatch._make, rows)
@@ -312,7 +312,9 @@ def _remove(connection: sqlite3.Connection, numbers: Sequence[int]) -> tuple[int
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         for number in numbers:
-            row = connection.execute("DELETE FROM batches WHERE number = ? RETURNING length(body)", (number,)).fetchone()
+            row = connection.execute(
+                "DELETE FROM batches WHERE number = ? RETURNING length(body)", (number,)
+            ).fetchone()
             removed_bytes += row[0] if row else 0
     (left,) = connection.execute("SELECT count(*) FROM batches").fetchone()
     return removed_bytes, left

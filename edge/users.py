@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -144,7 +145,9 @@ class Users:
 
     async def _read(self, batch: list[Key]) -> None:
         orgs = list({org_id for org_id, _ in batch})
-        names = [keys.user(org_id, subject) for org_id, subject in batch] + [keys.user_states(org_id) for org_id in orgs]
+        names = [keys.user(org_id, subject) for org_id, subject in batch] + [
+            keys.user_states(org_id) for org_id in orgs
+        ]
         sent_round = self._round
         if asyncio.get_running_loop().time() < self._retry_at_s:
             self._fail(batch)
@@ -159,7 +162,9 @@ class Users:
         except BaseException:
             self._fail(batch)
             raise
-        vouched = {org_id: self._server.vouches(value) for org_id, value in zip(orgs, values[len(batch) :], strict=True)}
+        vouched = {
+            org_id: self._server.vouches(value) for org_id, value in zip(orgs, values[len(batch) :], strict=True)
+        }
         unknown = [
             key
             for key, value in zip(batch, values[: len(batch)], strict=True)
@@ -169,8 +174,8 @@ class Users:
 
     async def _mget(self, names: list[str]) -> list[bytes | None]:
         async with asyncio.timeout(_LOAD_TIMEOUT_S):
-            values: list[bytes | None] = await self._redis.mget(names)
-            return values
+            values: Any = await self._redis.mget(names)
+            return list(values)
 
     def _settle(self, key: Key, value: bytes | None, sent_round: int, vouched: bool) -> bool:
         """False when the user is not there although they may exist."""

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder import customers, message_state
-from recorder.customers import Change, CustomerKey, key_arrays
+from recorder.customers import Change, CustomerKey
 from wire import subjects
 from wire.events import Event
 

@@ -1,9 +1,10 @@
 """Rows of `events`."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder.customers import CustomerKey, key_arrays
@@ -71,3 +72,7 @@ async def of_customer(connection: AsyncConnection, key: CustomerKey, types: Coll
 
 async def any_of_customer(connection: AsyncConnection, key: CustomerKey) -> bool:
     return (await connection.execute(_ANY_OF_CUSTOMER, key._asdict())).scalar_one() is True
+
+
+def _event(org_id: UUID, row: Row[Any]) -> Event:
+    return Event(row.id, org_id, row.type, None, None, row.occurred_ms, row.received_ms, row.properties.encode())

@@ -55,6 +55,8 @@ class Ledger:
 
     async def record(self, events: Sequence[Event]) -> Recorded:
         """Stores events. Those that Postgres refuses are declared lost, one by one; all others are stored."""
+        if not events:
+            return Recorded()
         try:
             recorded = await self.transact("events", lambda connection: record(connection, events, self.clock_ms()))
         except RefusedError as refused:
@@ -63,6 +65,8 @@ class Ledger:
         return recorded
 
     async def declare_lost(self, lost: Sequence[Lost]) -> None:
+        if not lost:
+            return
         counts = await self.transact("lost", lambda connection: rejected.add(connection, lost, self.clock_ms()))
         for item in lost:
             count = counts.get(item.id, 0)

@@ -12,19 +12,19 @@ from wire.events import Event, EventBatch
 
 ERASED = "erased"
 UNDECODABLE_BATCH = "undecodable_batch"
-UNDECODABLE_ROW = "undecodable_inbox_row"
+UNREADABLE_ROW = "unreadable_inbox_row"
 
 _NO_SPOOL = UUID(int=0)
 
 
 class Lost(NamedTuple):
-    """`id`: the event's, or one made for what cannot be read; `count`: how many events it stands for."""
+    """`id`: the event's, or one made for what cannot be read; `event_count`: how many events it stands for."""
 
     org_id: UUID | None
     id: UUID
     reason: str
     body: bytes = b""
-    count: int = 1
+    event_count: int = 1
 
 
 _ADD = text(
@@ -36,7 +36,7 @@ _ADD = text(
         CAST(:counts AS integer[])
     ) AS lost (org_id, event_id, reason, body, count)
     ON CONFLICT (org_id, event_id, reason) DO NOTHING
-    RETURNING event_id, count
+    RETURNING event_id, count AS event_count
     """
 )
 
@@ -53,10 +53,11 @@ async def add(connection: AsyncConnection, lost: Sequence[Lost], now_ms: int) ->
         "ids": [item.id for item in lost],
         "reasons": [item.reason for item in lost],
         "bodies": [item.body for item in lost],
-        "counts": [item.count for item in lost],
+        "counts": [item.event_count for item in lost],
         "now_ms": now_ms,
     }
-    return {id_: count for id_, count in await connection.execute(_ADD, columns)}
+    rows = await connection.execute(_ADD, columns)
+    return {row.event_id: row.event_count for row in rows}
 
 
 async def forget(connection: AsyncConnection, org_id: UUID, subject: str) -> None:

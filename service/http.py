@@ -59,13 +59,22 @@ def current_request_id() -> str:
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))
 
 
-def install_http(app: FastAPI, *, max_body_bytes: int, body_limits: Mapping[str, int] | None = None) -> None:
+def install_http(
+    app: FastAPI,
+    *,
+    max_body_bytes: int,
+    body_limits: Mapping[str, int] | None = None,
+    strict_json: bool = True,
+    quiet: bool = False,
+) -> None:
     """Adds everything shared to `app`. Call it before adding other middleware (CORS), which then
-    stands outside. `body_limits`: path suffix → bytes, first match wins over `max_body_bytes`."""
-    app.add_middleware(StrictJson, refuse=_invalid_json)
+    stands outside. `body_limits`: path suffix → bytes, first match wins over `max_body_bytes`.
+    `strict_json` false: the app reads its bodies itself. `quiet`: answers below 500 are logged at debug."""
+    if strict_json:
+        app.add_middleware(StrictJson, refuse=_invalid_json)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, body_limits=body_limits or {}, refuse=_too_large)
     app.add_middleware(Failsafe, answer=_internal_error)
-    app.add_middleware(AccessLog)
+    app.add_middleware(AccessLog, quiet=quiet)
     app.add_middleware(RequestId)
     app.exception_handlers.update(_HANDLERS)
     use_envelope_schema(app)

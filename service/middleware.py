@@ -46,10 +46,14 @@ def accepted_request_id(offered: str | None) -> str:
 
 
 class AccessLog:
-    """One `request` line and one metric per request, probes at debug. `status` is null when the client left."""
+    """One `request` line and one metric per request. `status` is null when the client left.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Probes are logged at debug; with `quiet` everything is, but for answers of 500 and more.
+    """
+
+    def __init__(self, app: ASGIApp, *, quiet: bool = False) -> None:
         self.app = app
+        self.quiet = quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,11 +71,11 @@ class AccessLog:
         try:
             await self.app(scope, receive, send_noting_status)
         finally:
-            _note(scope, status, time.perf_counter() - started_s)
+            _note(scope, status, time.perf_counter() - started_s, quiet=self.quiet and (status or 0) < 500)
 
 
-def _note(scope: Scope, status: int | None, seconds: float) -> None:
-    write = log.debug if scope["path"] in _PROBES else log.info
+def _note(scope: Scope, status: int | None, seconds: float, *, quiet: bool) -> None:
+    write = log.debug if quiet or scope["path"] in _PROBES else log.info
     write("request", method=scope["method"], path=scope["path"], status=status, duration_ms=round(seconds * 1000, 2))
     if status is not None:
         count_request(scope["method"], route_template(scope), status, seconds)

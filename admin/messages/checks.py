@@ -63,10 +63,9 @@ def rule_problems(sound: Sound) -> Iterator[Problem]:
     yield from _rule_problems(sound, "/trigger/where", lambda value, pointer: parse_where(value, pointer=pointer))
     yield from _rule_problems(sound, "/trigger/url", lambda value, pointer: parse_pattern(value, pointer=pointer))
     yield from _rule_problems(sound, "/trigger/screen", lambda value, pointer: parse_pattern(value, pointer=pointer))
-    if sound.has("/trigger/where", "/trigger/eventType"):
-        if sound.get("/trigger/where") and sound.get("/trigger/eventType") is None:
-            message = "'where' looks at an event's properties; name the event in eventType."
-            yield Problem("/trigger/where", "event_type_missing", message)
+    where, event_type = "/trigger/where", "/trigger/eventType"
+    if sound.has(where, event_type) and sound.get(where) and sound.get(event_type) is None:
+        yield Problem(where, "event_type_missing", "Name the event in eventType: 'where' looks at its properties.")
 
 
 def combination_problems(sound: Sound) -> Iterator[Problem]:

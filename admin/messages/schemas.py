@@ -52,7 +52,7 @@ class Trigger(Payload):
     """All that is given must hold; nothing given means at once. `where`, `url`, `screen`: see `checks`."""
 
     event_type: EventType | None = None
-    where: Annotated[Any, _WHERE] = []
+    where: Annotated[Any, _WHERE] = Field(default_factory=list)
     url: Annotated[Any, _PATTERN] = None
     screen: Annotated[Any, _PATTERN] = None
     audience_id: Id | None = None
@@ -75,7 +75,7 @@ class FrequencyCap(Payload):
     max_impressions: Annotated[int, Field(ge=1, le=100)] | None = None
     per_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     min_interval_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    stop_after: Annotated[list[Literal["click", "dismiss"]], Unique] = []
+    stop_after: Annotated[list[Literal["click", "dismiss"]], Unique] = Field(default_factory=list)
 
 
 class MessageSpec(Payload):
@@ -86,7 +86,7 @@ class MessageSpec(Payload):
     content: Content
     trigger: Trigger | None = None
     audience_id: Id | None = None
-    exclude_audience_ids: Annotated[list[Id], Field(max_length=20), Unique] = []
+    exclude_audience_ids: Annotated[list[Id], Field(max_length=20), Unique] = Field(default_factory=list)
     appearance: Appearance = Appearance()
     starts_at: Moment | None = None
     ends_at: Moment | None = None

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_BAD_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
+"""Unicode's controls, invisible formatting, surrogates and separators."""
 _PLAIN_SCHEMES = frozenset({"mailto", "tel"})
 
 
@@ -58,7 +60,7 @@ def scheme_of(url: str) -> str | None:
 
 
 def _has_bad_character(url: str) -> bool:
-    return any(character == "\\" or unicodedata.category(character)[0] in "CZ" for character in url)
+    return any(character == "\\" or unicodedata.category(character) in _BAD_CATEGORIES for character in url)
 
 
 def _web_flaw(url: str, scheme: str) -> UrlFlaw | None:

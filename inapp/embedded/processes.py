@@ -10,14 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+def pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
 def wait_until(check: Callable[[], bool], timeout: float, interval: float = 0.02) -> bool:
     """Ask `check` until it says yes; False when it has not after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    pause = threading.Event()
     while not check():
         if time.monotonic() >= deadline:
             return False
-        pause.wait(interval)
+        pause(interval)
     return True
 
 

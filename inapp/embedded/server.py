@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import IO, ClassVar, Self
 
 from inapp.embedded.ports import candidates
-from inapp.embedded.processes import command_line, end, read_pid, wait_until
+from inapp.embedded.processes import command_line, end, pause, read_pid, wait_until
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
-_START_TRIES = 5
+_START_TRIES = 20
+_PAUSE_SECONDS = 0.5
 _LAST_LINES = 15
 _WORTH_ANOTHER_TRY = (
     "Address already in use",
@@ -174,6 +175,7 @@ class EmbeddedServer(ABC):
                 return
             if not any(reason in self.log.read_text(errors="replace") for reason in _WORTH_ANOTHER_TRY):
                 break
+            pause(_PAUSE_SECONDS)
         raise self.failure("the server ended")
 
     def _comes_up(self, port: int) -> bool:

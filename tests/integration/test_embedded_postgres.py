@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -160,11 +161,31 @@ def started_pid(owner: Process) -> int:
 
 async def test_a_killed_server_recovers_what_was_committed(own_postgres: EmbeddedPostgres) -> None:
     await keep_a_row(own_postgres.url)
-    async with connected(own_postgres.url):  # its backend holds on to the shared memory for a moment
+    os.kill(own_postgres.pid, signal.SIGKILL)
+    own_postgres.stop()
+    own_postgres.start()
+    assert await ask(own_postgres.url, "SELECT n FROM kept") == 42
+
+
+async def test_a_start_waits_for_a_killed_servers_busy_session_to_end(own_postgres: EmbeddedPostgres) -> None:
+    async with connected(own_postgres.url) as connection:
+        session = await connection.fetchval("SELECT pg_backend_pid()")
+        os.kill(session, signal.SIGSTOP)
         os.kill(own_postgres.pid, signal.SIGKILL)
         own_postgres.stop()
-        own_postgres.start()
-    assert await ask(own_postgres.url, "SELECT n FROM kept") == 42
+        own_postgres.log.unlink()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            starting = pool.submit(own_postgres.start)
+            try:
+                eventually(lambda: "pre-existing shared memory block" in written(own_postgres.log), 20)
+            finally:
+                os.kill(session, signal.SIGCONT)
+            url = starting.result()
+    assert await ask(url, "SELECT 1") == 1
+
+
+def written(log: Path) -> str:
+    return log.read_text() if log.exists() else ""
 
 
 async def test_a_stale_process_id_that_now_belongs_to_another_program_is_no_obstacle(

@@ -1,6 +1,5 @@
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +14,7 @@ ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.star
 BLOCKS = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
 
 
-def traits_in(cell: str) -> list[Mapping[str, Any]]:
+def traits_in(cell: str) -> list[dict[str, Any]]:
     values = [{"x": json.loads(span)} for span in re.findall(r"`([^`]+)`", cell)]
     return [*values, {}] if cell.endswith("missing") else values
 

@@ -252,6 +252,20 @@ async def test_a_refused_body_is_not_read_to_its_end(app: FastAPI) -> None:
     assert sent[0]["status"] == 413
 
 
+async def test_a_declared_length_over_the_limit_is_refused_unread(app: FastAPI) -> None:
+    async def unwanted() -> dict[str, Any]:
+        raise AssertionError("the body was read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    sent = list[Any]()
+    headers = [(b"content-length", str(LIMIT_BYTES + 1).encode())]
+    scope = {"type": "http", "method": "POST", "path": "/raw", "query_string": b"", "headers": headers}
+    await app(scope, unwanted, send)
+    assert sent[0]["status"] == 413
+
+
 async def test_a_client_that_leaves_while_sending_gets_no_answer_and_no_error(app: FastAPI) -> None:
     async def left() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -326,6 +340,24 @@ async def test_the_access_line_has_no_query(client: httpx.AsyncClient) -> None:
         "path": "/api/v1/orgs/o1/messages/m1",
         "status": 404,
     }
+
+
+async def test_a_quiet_app_tells_of_failures_alone_and_reads_its_bodies_itself() -> None:
+    app = FastAPI()
+    install_http(app, max_body_bytes=LIMIT_BYTES, strict_json=False, quiet=True)
+
+    @app.post("/raw")
+    async def raw(request: Request) -> Response:
+        if b"boom" in await request.body():
+            raise ValueError
+        return success(None)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        with capture_logs() as lines:
+            assert (await client.post("/raw", content=b"{", headers=JSON)).status_code == 200
+            assert (await client.post("/raw", content=b"boom")).status_code == 500
+    requests = [(line["log_level"], line["status"]) for line in lines if line["event"] == "request"]
+    assert requests == [("debug", 200), ("info", 500)]
 
 
 def requests_counted(method: str, route: str, status: str) -> float:

@@ -1,0 +1,71 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from admin.audiences.schemas import Use
+from admin.paging import Place, newest_first
+from store.tables import audiences, in_app_messages
+
+_a = audiences.c
+
+
+async def insert_audience(connection: AsyncConnection, **values: Any) -> Row[Any]:
+    return (await connection.execute(insert(audiences).values(**values).returning(*_a))).one()
+
+
+async def select_audience(
+    connection: AsyncConnection, org_id: UUID, audience_id: UUID, *, lock: bool = False
+) -> Row[Any] | None:
+    query = select(*_a).where(_a.org_id == org_id, _a.id == audience_id)
+    return (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+
+
+async def list_audiences(
+    connection: AsyncConnection, org_id: UUID, after: Place | None, limit: int
+) -> Sequence[Row[Any]]:
+    query = select(audiences).where(_a.org_id == org_id)
+    query = newest_first(query, _a.created_ms, _a.id, after, limit)
+    return (await connection.execute(query)).all()
+
+
+async def id_of_name(connection: AsyncConnection, org_id: UUID, name: str) -> UUID | None:
+    query = select(_a.id).where(_a.org_id == org_id, _a.name == name)
+    found: UUID | None = (await connection.execute(query)).scalar_one_or_none()
+    return found
+
+
+async def rules_of(connection: AsyncConnection, org_id: UUID) -> Mapping[UUID, dict[str, Any] | None]:
+    """Every audience of the org with its rule; None of a static one."""
+    rows = await connection.execute(select(_a.id, _a.rule).where(_a.org_id == org_id))
+    return {row.id: row.rule for row in rows}
+
+
+async def update_audience(
+    connection: AsyncConnection, org_id: UUID, audience_id: UUID, values: dict[str, Any]
+) -> Row[Any]:
+    change = update(audiences).where(_a.org_id == org_id, _a.id == audience_id).values(**values)
+    return (await connection.execute(change.returning(*_a))).one()
+
+
+async def delete_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> None:
+    await connection.execute(delete(audiences).where(_a.org_id == org_id, _a.id == audience_id))
+
+
+async def messages_using(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> list[Use]:
+    """Archived ones too: they keep what they were."""
+    m = in_app_messages.c
+    uses = or_(
+        m.audience_id == audience_id,
+        m.exclude_audience_ids.any(audience_id),
+        m.trigger["audienceId"].astext == str(audience_id),
+    )
+    query = select(m.id, m.name).where(m.org_id == org_id, uses).order_by(m.created_ms, m.id)
+    return [Use(id=row.id, name=row.name) for row in await connection.execute(query)]
+
+
+async def named(connection: AsyncConnection, org_id: UUID, audience_ids: Sequence[UUID]) -> list[Use]:
+    query = select(_a.id, _a.name).where(_a.org_id == org_id, _a.id.in_(audience_ids))
+    return [Use(id=row.id, name=row.name) for row in await connection.execute(query.order_by(_a.name))]

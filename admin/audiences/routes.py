@@ -1,0 +1,99 @@
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query
+from starlette.responses import Response
+
+from admin.audiences import service
+from admin.audiences.schemas import (
+    Audience,
+    AudienceDetails,
+    AudiencePatch,
+    Count,
+    MembersChange,
+    MembersChanged,
+    NewAudience,
+    Preview,
+)
+from admin.auth import Editor, Viewer
+from admin.fields import Deleted, Envelope, Page, Unread
+from admin.ids import PathId
+from admin.inbox import applied
+from admin.paging import PageQuery
+from admin.runtime import CurrentRuntime, NowMs, Transaction
+from admin.subjects import CustomerRef
+from service.http import success
+from service.openapi import error_responses
+
+router = APIRouter(prefix="/audiences", tags=["audiences"])
+
+New = Annotated[Any, Unread(NewAudience), Body()]
+Patch = Annotated[Any, Unread(AudiencePatch), Body()]
+Previewed = Annotated[Any, Unread(Preview), Body()]
+Change = Annotated[Any, Unread(MembersChange), Body()]
+_NAME_TAKEN = error_responses({409: "Another audience has the name"})
+_IN_USE = error_responses({409: "Messages or audiences use it; details name them"})
+_NOT_STATIC = error_responses({409: "The audience has a rule"})
+_LATER: dict[int | str, dict[str, Any]] = {202: {"description": "Taken in; it is applied as soon as possible"}}
+
+
+@router.post("", status_code=201, response_model=Envelope[Audience], responses=_NAME_TAKEN)
+async def create_audience(editor: Editor, connection: Transaction, now_ms: NowMs, payload: New) -> Response:
+    """Makes an audience by a rule, or a static one without."""
+    return success(await service.create_audience(connection, editor.actor, payload, now_ms), 201)
+
+
+@router.get("", response_model=Envelope[Page[Audience]])
+async def list_audiences(viewer: Viewer, connection: Transaction, query: Annotated[PageQuery, Query()]) -> Response:
+    """The newest first."""
+    return success(await service.list_audiences(connection, viewer.org_id, query))
+
+
+@router.post("/preview", response_model=Envelope[Count])
+async def preview(viewer: Viewer, connection: Transaction, now_ms: NowMs, payload: Previewed) -> Response:
+    """Whom a rule would hold for now; nothing is stored."""
+    return success(await service.preview(connection, viewer.org_id, payload, now_ms))
+
+
+@router.get("/{id}", response_model=Envelope[AudienceDetails])
+async def get_audience(viewer: Viewer, connection: Transaction, now_ms: NowMs, audience_id: PathId) -> Response:
+    """With the exact number of its members, users and anonymous visitors, and what uses it."""
+    return success(await service.get_audience(connection, viewer.org_id, audience_id, now_ms))
+
+
+@router.patch("/{id}", response_model=Envelope[Audience], responses=_NAME_TAKEN)
+async def patch_audience(
+    editor: Editor, connection: Transaction, now_ms: NowMs, audience_id: PathId, payload: Patch
+) -> Response:
+    return success(await service.patch_audience(connection, editor.actor, audience_id, payload, now_ms))
+
+
+@router.delete("/{id}", response_model=Envelope[Deleted], responses=_IN_USE)
+async def delete_audience(editor: Editor, connection: Transaction, now_ms: NowMs, audience_id: PathId) -> Response:
+    await service.delete_audience(connection, editor.actor, audience_id, now_ms)
+    return success(Deleted(id=audience_id))
+
+
+@router.get("/{id}/members", response_model=Envelope[Page[CustomerRef]])
+async def list_members(
+    viewer: Viewer, connection: Transaction, now_ms: NowMs, audience_id: PathId, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """In the order of their ids, anonymous visitors first."""
+    return success(await service.list_members(connection, viewer.org_id, audience_id, query, now_ms))
+
+
+@router.post("/{id}/members", response_model=Envelope[MembersChanged], responses={**_LATER, **_NOT_STATIC})
+async def change_members(
+    editor: Editor,
+    runtime: CurrentRuntime,
+    connection: Transaction,
+    now_ms: NowMs,
+    audience_id: PathId,
+    payload: Change,
+) -> Response:
+    """Adds users to a static audience and removes them. Answers once it is done, or after 2 s with 202."""
+    inbox_id = await service.change_members(connection, editor.actor, audience_id, payload, now_ms)
+    if not await applied(runtime, connection, inbox_id):
+        return success(MembersChanged(), 202)
+    async with runtime.engine.connect() as fresh:
+        count = await service.count_members(fresh, editor.org_id, audience_id)
+    return success(MembersChanged(member_count=count))

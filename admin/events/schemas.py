@@ -1,0 +1,44 @@
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, WithJsonSchema
+
+from admin.fields import Payload
+
+MAX_EVENTS = 500
+
+_EVENT = WithJsonSchema(
+    {
+        "type": "object",
+        "required": ["eventType"],
+        "properties": {
+            "eventType": {"type": "string"},
+            "userId": {"type": "string"},
+            "anonymousId": {"type": "string"},
+            "timestamp": {"type": "string", "format": "date-time"},
+            "properties": {"type": "object"},
+            "id": {"type": "string", "description": "makes a re-send count once"},
+        },
+    }
+)
+
+
+class Track(Payload):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {
+                            "id": "order-1042",
+                            "eventType": "order.paid",
+                            "userId": "ada",
+                            "timestamp": "2026-12-01T09:00:00.000Z",
+                            "properties": {"amount": 49},
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    events: Annotated[list[Annotated[Any, _EVENT]], Field(max_length=MAX_EVENTS)]

@@ -1,0 +1,210 @@
+"""The edge as a process: its settings, what it is made of, its tasks, its health."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+from fastapi import FastAPI
+from pydantic import Field
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.types import Lifespan
+
+from edge.bundles import Bundles
+from edge.changes import BLOCK_MS, Changes
+from edge.clock import CorrectedClock, NowMs
+from edge.cors import Cors
+from edge.disk import BundleDisk
+from edge.fetch import Fetch
+from edge.overlay import Overlay
+from edge.people import People
+from edge.routes import sdk_routes
+from edge.server import RedisServer
+from edge.ship import Shipper
+from edge.spool import Spool, SpooledBatch, SpoolError
+from edge.track import Track
+from edge.users import Users
+from service.connect import blocking_redis_client, redis_client, wait_until_ready
+from service.health import CheckResult, Health, health_routes
+from service.http import install_http
+from service.logs import one_line
+from service.serve import serve
+from service.settings import Port, RedisProcessSettings
+from service.supervise import Supervisor
+from wire.codec import DecodeError
+from wire.events import EventBatch
+
+log = structlog.get_logger("edge")
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_BATCH_BYTES = 512 * 1024
+_FIRST_POLL_S = 2.0
+_LAST_FLUSH_S = 3.0
+_MOST_REASONS = 20
+
+
+class EdgeSettings(RedisProcessSettings):
+    """`data_dir`: this edge's own folder, for its spool and its last good bundles. No two edges share one."""
+
+    port: Port = 8701
+    data_dir: Path = Path(".inapp/edge")
+    spool_max_bytes: int = Field(256 * 1024 * 1024, ge=1024)
+    user_cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
+
+
+def run(settings: EdgeSettings) -> NoReturn:
+    """Serves until it is told to stop. Logs must be configured."""
+    serve(create_app(settings), host=settings.host, port=settings.port, name="edge")
+
+
+def create_app(settings: EdgeSettings, *, now_ms: NowMs | None = None) -> FastAPI:
+    """`now_ms` instead of the corrected clock."""
+    health = Health()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        async with running(settings, health, now_ms) as edge:
+            yield {"fetch": edge.fetch, "track": edge.track}
+
+    return http_app(health, lifespan)
+
+
+def http_app(health: Health, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """The routes; `lifespan` yields the `fetch` and `track` that stand behind them."""
+    app = FastAPI(title="In-app messages: edge", version="1", lifespan=lifespan)
+    install_http(
+        app,
+        max_body_bytes=MAX_BODY_BYTES,
+        body_limits={"/events/batch": MAX_BATCH_BYTES},
+        strict_json=False,
+        quiet=True,
+    )
+    app.add_middleware(Cors)
+    app.include_router(health_routes(health))
+    app.include_router(sdk_routes())
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The parts of a running edge."""
+
+    bundles: Bundles
+    users: Users
+    overlay: Overlay
+    spool: Spool
+    shipper: Shipper
+    changes: Changes
+    fetch: Fetch
+    track: Track
+
+
+@asynccontextmanager
+async def running(settings: EdgeSettings, health: Health, now_ms: NowMs | None = None) -> AsyncIterator[Edge]:
+    """Everything at work: from disk at once, with Redis as soon as it is there. Raises SpoolError."""
+    url = settings.redis_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(redis_client(url))
+        blocking = await stack.enter_async_context(blocking_redis_client(url, BLOCK_MS))
+        edge = _assemble(settings, redis, blocking, now_ms)
+        await edge.bundles.load_stored()
+        stack.push_async_callback(edge.spool.close)
+        _take_up(edge, await edge.spool.open())
+        stack.push_async_callback(_flush, edge)
+        _add_checks(health, redis, edge)
+        await _poll_first(edge.changes)
+        tasks = await stack.enter_async_context(Supervisor())
+        health.watch(tasks)
+        tasks.start("spool", lambda: _until_broken(edge.spool))
+        tasks.start_retrying("ship", edge.shipper.run)
+        tasks.start_retrying("tail_changes", edge.changes.tail)
+        tasks.start_retrying("poll_revisions", edge.changes.poll)
+        tasks.start_retrying("save_bundles", edge.bundles.save_changes)
+        yield edge
+
+
+def _assemble(settings: EdgeSettings, redis: Redis, blocking: Redis, given_now_ms: NowMs | None) -> Edge:
+    clock = CorrectedClock()
+    now_ms = given_now_ms or clock.now_ms
+    server = RedisServer()
+    users = Users(redis, server, settings.user_cache_bytes)
+    overlay = Overlay()
+
+    def on_commit(batch: EventBatch) -> None:
+        overlay.add(batch.number, batch.events)
+        shipper.offer(batch)
+
+    spool = Spool(settings.data_dir, settings.spool_max_bytes, on_commit)
+    shipper = Shipper(redis, spool, overlay, users, now_ms)
+    bundles = Bundles(redis, BundleDisk(settings.data_dir / "bundles"))
+    changes = Changes(redis, blocking, server, clock, bundles, users, shipper.check_soon)
+    fetch = Fetch(bundles, People(users, overlay), now_ms)
+    return Edge(bundles, users, overlay, spool, shipper, changes, fetch, Track(bundles, spool, now_ms))
+
+
+def _take_up(edge: Edge, stored: list[SpooledBatch]) -> None:
+    """What was acknowledged before this start is shipped and laid over states, as if it had just come."""
+    edge.shipper.begin_with(stored)
+    for spooled in stored:
+        try:
+            edge.overlay.add(spooled.number, EventBatch.decode(spooled.body).events)
+        except DecodeError as error:
+            log.error("spooled_batch_unreadable", number=spooled.number, reason=one_line(error))
+
+
+async def _poll_first(changes: Changes) -> None:
+    """With Redis there, nothing is answered by an uncorrected clock."""
+    try:
+        async with asyncio.timeout(_FIRST_POLL_S):
+            await wait_until_ready("redis", changes.poll_once)
+    except TimeoutError:
+        log.warning("started_without_redis", retry="in the background")
+
+
+async def _until_broken(spool: Spool) -> None:
+    await asyncio.shield(spool.broken)
+
+
+async def _flush(edge: Edge) -> None:
+    """At the end: what does not get out in time stays on disk."""
+    try:
+        async with asyncio.timeout(_LAST_FLUSH_S):
+            await edge.bundles.save_now()
+            await edge.shipper.flush()
+    except (RedisError, OSError, TimeoutError, SpoolError) as error:
+        log.warning("not_flushed", reason=one_line(error), spooled_bytes=edge.spool.bytes)
+
+
+def _add_checks(health: Health, redis: Redis, edge: Edge) -> None:
+    """An edge that can serve is ready: without Redis it does so from what it has."""
+
+    async def check_redis() -> CheckResult:
+        try:
+            await redis.ping()
+        except (RedisError, OSError) as error:
+            return CheckResult(bool(edge.bundles.org_ids()), {"reachable": False, "error": type(error).__name__})
+        return CheckResult(True, {"reachable": True})
+
+    async def check_bundles() -> CheckResult:
+        orgs, polled_at_s = len(edge.bundles.org_ids()), edge.changes.polled_at_s
+        age_s = None if polled_at_s is None else round(time.monotonic() - polled_at_s, 1)
+        refused = {str(org_id): reason for org_id, reason in list(edge.bundles.problems.items())[:_MOST_REASONS]}
+        ok = bool(orgs) or polled_at_s is not None
+        return CheckResult(ok, {"orgs": orgs, "secondsSincePoll": age_s, "refused": refused})
+
+    async def check_spool() -> CheckResult:
+        detail = {"bytes": edge.spool.bytes, "maxBytes": edge.spool.max_bytes}
+        try:
+            await edge.spool.check_writable()
+        except SpoolError as error:
+            return CheckResult(False, {**detail, "error": str(error)})
+        return CheckResult(True, detail)
+
+    health.add("redis", check_redis)
+    health.add("bundles", check_bundles)
+    health.add("spool", check_spool)

@@ -1,0 +1,21 @@
+"""Ending between two pieces of work, not inside one."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_GRACE_S = 8.0
+"""A little less than the supervisor waits for a task."""
+
+
+async def finished(work: Coroutine[Any, Any, T]) -> T:
+    """Awaits `work`. When cancelled meanwhile, lets it come to its end first (up to 8 s) and then stops."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_GRACE_S)
+        task.cancel()
+        raise

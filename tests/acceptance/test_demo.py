@@ -1,0 +1,145 @@
+"""`inapp demo`, as a newcomer meets it: the seeded org, the page in a real browser, a second start, a clean stop."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.polling import eventually
+from tests.support.processes import Process, Processes
+
+
+@dataclass(slots=True)
+class Demo:
+    process: Process
+    ready: dict[str, str]
+
+    def get(self, path: str) -> Any:
+        url = f"{self.ready['admin']}/api/v1/orgs/{self.ready['orgId']}{path}"
+        answer = httpx.get(url, headers={"X-API-Key": self.ready["secretKey"]})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def message(self, name: str) -> dict[str, Any]:
+        items: list[dict[str, Any]] = self.get("/in-app-messages?limit=200")["items"]
+        return next(item for item in items if item["name"] == name)
+
+
+def start(processes: Processes, data_dir: Path, database_url: str, redis_db: str) -> Demo:
+    ready_file = data_dir / "demo-ready.json"
+    ready_file.unlink(missing_ok=True)
+    ports = ("--admin-port", "0", "--edge-port", "0", "--host-port", "0")
+    options = (*ports, "--data-dir", str(data_dir / "demo"), "--ready-file", str(ready_file))
+    process = processes.start("demo", *options, env={"DATABASE_URL": database_url, "REDIS_URL": redis_db})
+
+    def ready() -> bool:
+        assert process.popen.poll() is None or pytest.fail(process.output)
+        return ready_file.exists()
+
+    eventually(ready, timeout=60)
+    return Demo(process, json.loads(ready_file.read_text()))
+
+
+@pytest.fixture
+def demo(processes: Processes, data_dir: Path, database_url: str, redis_db: str) -> Demo:
+    return start(processes, data_dir, database_url, redis_db)
+
+
+@pytest.fixture
+def page(chromium: Browser, demo: Demo) -> Iterator[Page]:
+    context = chromium.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(demo.ready["page"])
+    page.wait_for_selector("html[data-ready]")
+    yield page
+    context.close()
+
+
+def test_the_demo_seeds_an_org_once_and_keeps_it(
+    processes: Processes, data_dir: Path, database_url: str, redis_db: str
+) -> None:
+    first = start(processes, data_dir, database_url, redis_db)
+    messages = first.get("/in-app-messages?limit=200")["items"]
+    assert {message["type"] for message in messages} == {"banner", "modal", "slideout", "tooltip"}
+    assert len(messages) >= 12
+    assert {message["status"] for message in messages} >= {"live", "scheduled", "ended", "paused", "draft"}
+    assert all(message["problems"] == [] for message in messages)
+    assert len(first.get("/audiences?limit=200")["items"]) >= 4
+    counted = eventually(lambda: count_customers(first) == 500 and 500, timeout=20)
+    assert counted == 500
+    assert "curl" in first.process.output
+    assert first.process.stop() == 0
+
+    second = start(processes, data_dir, database_url, redis_db)
+    assert second.ready["orgId"] == first.ready["orgId"]
+    assert len(second.get("/in-app-messages?limit=200")["items"]) == len(messages)
+
+
+def count_customers(demo: Demo) -> int:
+    anybody = {"rule": {"trait": "plan", "op": "exists"}}
+    url = f"{demo.ready['admin']}/api/v1/orgs/{demo.ready['orgId']}/audiences/preview"
+    answer = httpx.post(url, json=anybody, headers={"X-API-Key": demo.ready["secretKey"]})
+    count: int = answer.json()["data"]["count"]
+    return count
+
+
+def rendered(page: Page, message: dict[str, Any]) -> Any:
+    return page.locator(f"[data-testid=inapp-message][data-message-id='{message['id']}']")
+
+
+def test_a_click_in_the_browser_is_counted(demo: Demo, page: Page) -> None:
+    welcome = demo.message("Welcome")
+    shown = rendered(page, welcome)
+    expect(shown.get_by_test_id("inapp-title")).to_have_text("Welcome to Acme Reports")
+    shown.get_by_test_id("inapp-cta").click()
+    expect(shown).to_have_count(0)
+    stats = f"/in-app-messages/{welcome['id']}/stats"
+    eventually(lambda: (demo.get(stats)["impressions"], demo.get(stats)["clicks"]) == (1, 1))
+    assert demo.get("/in-app-messages/stats")["clicks"] == 1
+
+
+def test_all_four_types_render_with_position_theme_and_colours_and_can_be_dismissed(demo: Demo, page: Page) -> None:
+    page.get_by_test_id("customer-select").select_option("ada")
+    page.get_by_test_id("nav-reports").click()
+    for name, type_, position, theme in (
+        ("Welcome", "banner", "top", "auto"),
+        ("Scheduled exports", "slideout", "bottom", "auto"),
+        ("Export tip", "tooltip", "bottom", "dark"),
+    ):
+        message = demo.message(name)
+        shown = rendered(page, message)
+        panel = shown.get_by_test_id("inapp-panel")
+        expect(panel).to_be_visible(timeout=15_000)
+        expect(shown).to_have_attribute("data-type", type_)
+        expect(shown).to_have_attribute("data-position", position)
+        expect(panel).to_have_attribute("data-theme", theme)
+        shown.get_by_test_id("inapp-dismiss").click()
+        expect(shown).to_have_count(0)
+
+    page.get_by_test_id("event-report-exported").click()
+    nudge = rendered(page, demo.message("Upgrade nudge"))
+    expect(nudge.get_by_test_id("inapp-panel")).to_have_css("background-color", "rgb(18, 38, 63)")
+    page.keyboard.press("Escape")
+    expect(nudge).to_have_count(0)
+    eventually(lambda: demo.get("/in-app-messages/stats")["dismissals"] == 4)
+    assert demo.get("/in-app-messages/stats")["impressions"] >= 4
+
+
+def test_a_message_posted_now_appears_on_the_open_page_and_goes_when_paused(demo: Demo, page: Page) -> None:
+    url = f"{demo.ready['admin']}/api/v1/orgs/{demo.ready['orgId']}/in-app-messages"
+    headers = {"X-API-Key": demo.ready["secretKey"]}
+    body = {
+        "type": "slideout",
+        "content": {"body": "Hello from the test"},
+        "appearance": {"position": "top"},
+        "slot": "test",
+    }
+    message = httpx.post(url, json=body, headers=headers).json()["data"]
+    expect(rendered(page, message).get_by_test_id("inapp-body")).to_have_text("Hello from the test", timeout=15_000)
+    httpx.patch(f"{url}/{message['id']}", json={"active": False}, headers=headers)
+    expect(rendered(page, message)).to_have_count(0, timeout=15_000)

@@ -1,0 +1,362 @@
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from compiler.compile import Compiled, check, compile_org
+from compiler.snapshot import AudienceRow, MessageRow, Snapshot
+from engine.table import TableError
+from tests.support.compiler_rows import (
+    APPEARANCE,
+    CONTENT,
+    KEY,
+    NOW_MS,
+    VERSION,
+    audience_row,
+    message_row,
+    snapshot,
+    uuid,
+)
+from wire import codec
+from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Settings
+
+FREE = {"trait": "plan", "op": "eq", "value": "free"}
+MISSING = str(uuid(404))
+Problems = set[tuple[str, str]]
+
+
+def compiled(*messages: MessageRow, audiences: list[AudienceRow] | None = None, now_ms: int = NOW_MS) -> Compiled:
+    made = compile_org(snapshot(*messages, audiences=audiences or []), now_ms)
+    check(made)
+    return made
+
+
+def bundles(made: Compiled) -> dict[str, Bundle]:
+    return {audience: Bundle.decode(made.bundles[sha]) for audience, sha in made.manifest.bundles.items()}
+
+
+def messages_in(made: Compiled) -> list[CompiledMessage]:
+    return [message for bundle in bundles(made).values() for message in bundle.messages]
+
+
+def only_message(row: MessageRow, audiences: list[AudienceRow] | None = None) -> CompiledMessage:
+    made = compiled(row, audiences=audiences)
+    assert made.problems == {}
+    [message] = messages_in(made)
+    return message
+
+
+def problems(row: MessageRow, audiences: list[AudienceRow] | None = None) -> Problems:
+    """(pointer, code) of what is wrong with `row`; a sound message beside it must not suffer."""
+    sound = message_row(999)
+    made = compiled(row, sound, audiences=audiences)
+    assert [message.id for message in messages_in(made)] == [str(sound.id)]
+    assert list(made.problems) == [str(row.id)]
+    return {(problem.pointer, problem.code) for problem in made.problems[str(row.id)]}
+
+
+def test_a_message_is_compiled_with_all_that_a_device_gets() -> None:
+    trigger = {"eventType": "report.exported", "where": [], "delaySeconds": 5}
+    cap = {"maxImpressions": 3, "perSeconds": 86400, "minIntervalSeconds": 600, "stopAfter": ["dismiss", "click"]}
+    row = message_row(trigger=trigger, frequency_cap=cap, starts_ms=NOW_MS + 1, ends_ms=NOW_MS + 2, version=4)
+    message = only_message(row)
+    assert codec.from_json(message.json) == {
+        "id": str(row.id),
+        "version": 4,
+        "type": "modal",
+        "slot": "modal:center",
+        "priority": 50,
+        "content": dict(CONTENT),
+        "appearance": dict(APPEARANCE),
+        "trigger": trigger,
+        "frequencyCap": {**cap, "stopAfter": ["click", "dismiss"]},
+        "startsAt": "2027-01-15T08:00:00.001Z",
+        "endsAt": "2027-01-15T08:00:00.002Z",
+    }
+    assert message.cap == FrequencyCap(3, 86400, 600, ("click", "dismiss"))
+    assert (message.version, message.starts_ms, message.ends_ms) == (4, NOW_MS + 1, NOW_MS + 2)
+    assert (message.priority, message.created_ms, message.trigger) == (50, row.created_ms, trigger)
+
+
+@pytest.mark.parametrize(
+    ("changes", "slot"),
+    [
+        ({}, "modal:center"),
+        ({"type": "banner", "appearance": {"position": "top"}}, "banner:top"),
+        ({"type": "tooltip", "appearance": {"position": None, "anchor": "#new"}}, "tooltip:#new"),
+        ({"slot": "promo"}, "promo"),
+    ],
+)
+def test_the_slot_is_the_named_one_or_the_place_where_the_message_shows(changes: dict[str, Any], slot: str) -> None:
+    message = only_message(message_row(**changes))
+    assert message.slot == slot == codec.from_json(message.json)["slot"]
+
+
+@pytest.mark.parametrize("cap", [None, {}, {"maxImpressions": None, "stopAfter": []}, {"perSeconds": 60}])
+def test_a_cap_that_limits_nothing_is_none(cap: object) -> None:
+    message = only_message(message_row(frequency_cap=cap))
+    assert message.cap is None
+    assert codec.from_json(message.json)["frequencyCap"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_in"),
+    [
+        ({"ends_ms": NOW_MS + 1}, True),
+        ({"ends_ms": NOW_MS}, False),
+        ({"starts_ms": NOW_MS + 10**9}, True),
+        ({"active": False}, False),
+    ],
+)
+def test_ended_and_paused_messages_are_left_out_and_later_ones_are_in(changes: dict[str, Any], is_in: bool) -> None:
+    made = compiled(message_row(**changes))
+    assert made.manifest.message_count == len(messages_in(made)) == int(is_in)
+    assert made.problems == {}
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        ([(None, None)], None),
+        ([(NOW_MS + 5, NOW_MS + 9), (None, NOW_MS + 7)], NOW_MS + 5),
+        ([(NOW_MS - 5, NOW_MS + 9)], NOW_MS + 9),
+        ([(NOW_MS, None), (None, NOW_MS)], None),
+    ],
+)
+def test_the_next_boundary_is_the_first_start_or_end_to_come(
+    windows: list[tuple[int | None, int | None]], expected: int | None
+) -> None:
+    rows = [message_row(n, starts_ms=start, ends_ms=end) for n, (start, end) in enumerate(windows, 1)]
+    assert compiled(*rows).changes_ms == expected
+
+
+def test_an_audience_is_published_when_anything_refers_to_it_and_only_then() -> None:
+    audiences = [
+        audience_row(11, FREE),
+        audience_row(12, None),
+        audience_row(13, {"all": [{"audience": str(uuid(14)).upper()}]}),
+        audience_row(14, {"not": {"audience": str(uuid(15))}}),
+        audience_row(15, None),
+        audience_row(16, FREE),
+    ]
+    row = message_row(
+        audience_id=uuid(11), exclude_audience_ids=(uuid(12), uuid(12)), trigger={"audienceId": str(uuid(13))}
+    )
+    made = compiled(row, audiences=audiences)
+    assert set(made.manifest.bundles) == {str(uuid(n)) for n in (11, 12, 13, 14, 15)}
+    found = bundles(made)
+    assert found[str(uuid(11))].rule == FREE
+    assert [message.id for message in found[str(uuid(11))].messages] == [str(row.id)]
+    assert found[str(uuid(11))].messages[0].exclude_audience_ids == (str(uuid(12)),)
+    assert found[str(uuid(12))].rule is None
+    assert found[str(uuid(13))].rule == {"all": [{"audience": str(uuid(14))}]}
+    assert found[str(uuid(13))].messages == ()
+
+
+def test_the_audience_of_a_trigger_is_found_however_its_id_is_written() -> None:
+    audience = AudienceRow(id=uuid(0xABCDEF), name="Hex", rule=None)
+    written = str(audience.id).upper()
+    message = only_message(message_row(trigger={"audienceId": written}), [audience])
+    assert message.trigger == {"audienceId": str(audience.id)} != {"audienceId": written}
+
+
+def test_the_manifest_names_version_keys_and_settings() -> None:
+    settings = Settings(require_identity_token=True, identity_secret="s3cret")
+    manifest = compile_org(snapshot(settings=settings), NOW_MS).manifest
+    assert (manifest.version, manifest.keys, manifest.settings) == (VERSION, frozenset({KEY}), settings)
+    assert (manifest.message_count, manifest.bundles, manifest.features) == (0, {}, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"type": "popup"}, {("/type", "unknown_type")}),
+        ({"content": "1e999"}, {("/content", "wrong_type")}),
+        ({"content": {}}, {("/content/body", "missing")}),
+        ({"content": {"body": ""}}, {("/content/body", "string_too_short")}),
+        ({"content": {"body": 5, "title": 7}}, {("/content/body", "string_type"), ("/content/title", "string_type")}),
+        ({"content": {"body": "x", "ctaUrl": "java\tscript:alert(1)"}}, {("/content/ctaUrl", "value_error")}),
+        ({"content": {"body": "x", "imageUrl": "http://a.b/c.png"}}, {("/content/imageUrl", "value_error")}),
+        ({"content": {"body": "x", "more": [[[[[[[[[[[]]]]]]]]]]]}}, {("/content", "too_deep")}),
+        ({"appearance": None}, {("/appearance", "wrong_type")}),
+        ({"appearance": {}}, {("/appearance/position", "missing")}),
+        ({"appearance": {"position": "left"}}, {("/appearance/position", "literal_error")}),
+        (
+            {"appearance": {"position": "top", "textColor": "red;}", "theme": "neon"}},
+            {("/appearance/textColor", "string_pattern_mismatch"), ("/appearance/theme", "literal_error")},
+        ),
+        ({"type": "tooltip"}, {("/appearance/anchor", "string_type")}),
+        ({"trigger": []}, {("/trigger", "wrong_type")}),
+        ({"trigger": {"weather": "rain"}}, {("/trigger/weather", "extra_forbidden")}),
+        ({"trigger": {"eventType": "9 lives"}}, {("/trigger/eventType", "value_error")}),
+        ({"trigger": {"delaySeconds": 301}}, {("/trigger/delaySeconds", "less_than_equal")}),
+        (
+            {"trigger": {"where": [{"property": "n", "op": "eq", "value": 1}]}},
+            {("/trigger/where", "missing_event_type")},
+        ),
+        (
+            {"trigger": {"eventType": "a", "where": [{"property": "n", "op": "is", "value": 1}, {"trait": "n"}]}},
+            {("/trigger/where/0/op", "unknown_op"), ("/trigger/where/1", "unknown_rule")},
+        ),
+        (
+            {"trigger": {"url": {"op": "glob", "value": "\\x"}, "screen": {"op": "regex", "value": ""}}},
+            {("/trigger/url/value", "invalid_glob"), ("/trigger/screen/op", "unknown_op")},
+        ),
+        ({"trigger": {"audienceId": "nobody"}}, {("/trigger/audienceId", "audience_missing")}),
+        ({"audience_id": uuid(404)}, {("/audienceId", "audience_missing")}),
+        ({"exclude_audience_ids": (uuid(404),)}, {("/excludeAudienceIds/0", "audience_missing")}),
+        ({"frequency_cap": [3]}, {("/frequencyCap", "wrong_type")}),
+        ({"frequency_cap": {"maxImpressions": 0}}, {("/frequencyCap/maxImpressions", "greater_than_equal")}),
+        ({"frequency_cap": {"maxImpressions": True}}, {("/frequencyCap/maxImpressions", "int_type")}),
+        ({"frequency_cap": {"perDay": 1}}, {("/frequencyCap/perDay", "extra_forbidden")}),
+        ({"frequency_cap": {"stopAfter": ["hover"]}}, {("/frequencyCap/stopAfter/0", "literal_error")}),
+        (
+            {"frequency_cap": {"maxImpressions": 101, "perSeconds": 60}},
+            {("/frequencyCap/maxImpressions", "out_of_range")},
+        ),
+        ({"slot": ""}, {("/slot", "wrong_length")}),
+        ({"starts_ms": 10**15}, {("/startsAt", "out_of_range")}),
+        ({"ends_ms": 2**63 - 1}, {("/endsAt", "out_of_range")}),
+    ],
+    ids=str,
+)
+def test_a_broken_message_is_left_out_with_its_reason_and_stops_nobody_else(
+    changes: dict[str, Any], expected: Problems
+) -> None:
+    assert problems(message_row(**changes)) == expected
+
+
+def test_every_reason_is_given_at_once() -> None:
+    row = message_row(
+        type="popup",
+        content={"title": 1, "body": 2},
+        trigger={"url": 5, "delaySeconds": -1},
+        frequency_cap={"maxImpressions": "many"},
+        audience_id=uuid(404),
+        slot="",
+    )
+    assert {pointer for pointer, _ in problems(row)} == {
+        "/type",
+        "/content/title",
+        "/content/body",
+        "/trigger/url",
+        "/trigger/delaySeconds",
+        "/frequencyCap/maxImpressions",
+        "/audienceId",
+        "/slot",
+    }
+
+
+def test_a_paused_or_ended_message_has_no_problems() -> None:
+    assert compiled(message_row(1, content={}, active=False), message_row(2, content={}, ends_ms=NOW_MS)).problems == {}
+
+
+@pytest.mark.parametrize(
+    ("audiences", "codes"),
+    [
+        ([audience_row(11, {"trait": "plan"})], {"missing_field"}),
+        ([audience_row(11, {"all": [{"trait": "a", "op": "is"}, {}]})], {"unknown_op", "unknown_rule"}),
+        ([audience_row(11, "not a rule")], {"wrong_type"}),
+        ([audience_row(11, {"audience": MISSING})], {"audience_missing"}),
+        ([audience_row(11, {"audience": str(uuid(12))}), audience_row(12, {})], {"audience_broken"}),
+        ([audience_row(11, {"audience": str(uuid(11))})], {"audience_cycle"}),
+        (
+            [audience_row(11, {"audience": str(uuid(12))}), audience_row(12, {"audience": str(uuid(11))})],
+            {"audience_cycle"},
+        ),
+        (
+            [audience_row(11, {"audience": str(uuid(12))}), audience_row(12, {"audience": str(uuid(12))})],
+            {"audience_broken"},
+        ),
+    ],
+    ids=["no op", "two faults", "no object", "missing", "refers to broken", "itself", "circle", "refers to circle"],
+)
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"audience_id": uuid(11)}, "/audienceId"),
+        ({"exclude_audience_ids": (uuid(99), uuid(11))}, "/excludeAudienceIds/1"),
+        ({"trigger": {"audienceId": str(uuid(11))}}, "/trigger/audienceId"),
+    ],
+    ids=["for", "except", "when"],
+)
+def test_a_message_with_a_broken_audience_is_left_out_and_so_is_the_audience(
+    audiences: list[AudienceRow], codes: set[str], changes: dict[str, Any], pointer: str
+) -> None:
+    sound = audience_row(99, None)
+    assert problems(message_row(**changes), [*audiences, sound]) == {(pointer, code) for code in codes}
+    beside = message_row(2, audience_id=uuid(99))
+    made = compiled(message_row(**changes), beside, audiences=[*audiences, sound])
+    assert set(made.manifest.bundles) == {str(uuid(99))}
+
+
+def test_the_reason_names_the_audience_and_says_where_its_rule_is_wrong() -> None:
+    audience = audience_row(11, {"all": [FREE, {"trait": "a", "op": "is"}]}, "Power users")
+    [problem] = compiled(message_row(audience_id=uuid(11)), audiences=[audience]).problems[str(uuid(1))]
+    assert problem.message.startswith("Audience “Power users” cannot be used: /rule/all/1/op: ")
+
+
+def test_two_circles_are_both_found() -> None:
+    audiences = [audience_row(n, {"audience": str(uuid(n))}) for n in (11, 12)]
+    made = compiled(message_row(1, audience_id=uuid(11)), message_row(2, audience_id=uuid(12)), audiences=audiences)
+    assert {problem.code for found in made.problems.values() for problem in found} == {"audience_cycle"}
+    assert set(made.problems) == {str(uuid(1)), str(uuid(2))}
+
+
+def test_the_same_rows_make_the_same_bytes_in_whatever_order_they_and_their_keys_come() -> None:
+    rows = [
+        message_row(n, audience_id=uuid(11), trigger={"eventType": "a", "delaySeconds": n, "screen": None})
+        for n in range(1, 20)
+    ]
+    audiences = [audience_row(11, {"any": [FREE, {"audience": str(uuid(12))}]}), audience_row(12, None)]
+    made = compiled(*rows, audiences=audiences)
+    shuffled = [_with_keys_reversed(row) for row in rows]
+    random.Random(5).shuffle(shuffled)
+    again = compiled(*shuffled, audiences=audiences[::-1])
+    assert again.bundles == made.bundles
+    assert again.manifest.encode() == made.manifest.encode()
+
+
+def _with_keys_reversed(row: MessageRow) -> MessageRow:
+    return replace(
+        row,
+        content=_reversed(row.content),
+        appearance=_reversed(row.appearance),
+        trigger=_reversed(row.trigger),
+    )
+
+
+def _reversed(value: object) -> dict[str, Any]:
+    assert isinstance(value, dict)
+    return dict(reversed(value.items()))
+
+
+def test_a_change_of_one_message_changes_only_the_bundle_of_its_audience() -> None:
+    audiences = [audience_row(11, FREE)]
+    rows = [message_row(1), message_row(2, audience_id=uuid(11))]
+    before = compiled(*rows, audiences=audiences).manifest.bundles
+    after = compiled(rows[0], replace(rows[1], priority=99), audiences=audiences).manifest.bundles
+    assert after[EVERYONE] == before[EVERYONE]
+    assert after[str(uuid(11))] != before[str(uuid(11))]
+
+
+def test_the_self_check_refuses_what_an_edge_would_refuse() -> None:
+    made = compiled(message_row())
+    check(made)
+    with pytest.raises(TableError, match="1 messages where the manifest says 2"):
+        check(replace(made, manifest=replace(made.manifest, message_count=2)))
+
+
+def test_hundreds_of_messages_and_audiences_are_accepted_by_the_engine() -> None:
+    audiences = [audience_row(1000 + n, {"all": [FREE, {"trait": "n", "op": "gte", "value": n}]}) for n in range(50)]
+    rows = [message_row(n, audience_id=uuid(1000 + n % 50), frequency_cap={"maxImpressions": n}) for n in range(1, 300)]
+    made = compiled(*rows, audiences=audiences)
+    assert made.manifest.message_count == 299
+    assert len(made.bundles) == 50
+
+
+def test_an_org_without_anything_is_compiled_too() -> None:
+    made = compile_org(Snapshot(uuid(7), VERSION, Settings(), frozenset(), (), ()), NOW_MS)
+    check(made)
+    assert (made.bundles, made.problems, made.changes_ms) == ({}, {}, None)
