@@ -1,5 +1,9 @@
 """How the API names a customer: by the bare id, under `userId` or `anonymousId`."""
 
+from typing import Any
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from admin.fields import Answer
 from wire import subjects
 
@@ -9,6 +13,11 @@ class CustomerRef(Answer):
 
     user_id: str | None = None
     anonymous_id: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_the_one(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = {"user_id", "userId"} if self.user_id is None else {"anonymous_id", "anonymousId"}
+        return {name: value for name, value in serialize(self).items() if name not in absent}
 
 
 def ref(subject: str) -> CustomerRef:

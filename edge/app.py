@@ -174,6 +174,7 @@ async def _flush(edge: Edge) -> None:
     """At the end: what does not get out in time stays on disk."""
     try:
         async with asyncio.timeout(_LAST_FLUSH_S):
+            await edge.bundles.idle()
             await edge.bundles.save_now()
             await edge.shipper.flush()
     except (RedisError, OSError, TimeoutError, SpoolError) as error:

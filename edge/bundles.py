@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -24,6 +24,7 @@ from wire.codec import DecodeError
 log = structlog.get_logger("edge")
 
 _ABSENT_FOR_S = 1.0
+_FIND_TIMEOUT_S = 2.0
 _MOST_ABSENT = 10_000
 
 SWAPS = Counter("inapp_edge_bundle_swaps", "Tables put in place")
@@ -43,6 +44,11 @@ class Held:
     bundles: Mapping[str, Bundle]
 
 
+class _Absence(NamedTuple):
+    until_s: float
+    reason: str | None
+
+
 class OrgUnavailableError(Exception):
     """The org's manifest cannot be had or used, and no earlier one serves."""
 
@@ -56,7 +62,7 @@ class Bundles:
         self._held: dict[UUID, Held] = {}
         self._loads: dict[UUID, asyncio.Task[None]] = {}
         self._again: set[UUID] = set()
-        self._absent: OrderedDict[UUID, float] = OrderedDict()
+        self._absent: OrderedDict[UUID, _Absence] = OrderedDict()
         self._unsaved: dict[UUID, dict[str, bytes]] = {}
         self._to_save = asyncio.Event()
         self.problems: dict[UUID, str] = {}
@@ -84,11 +90,12 @@ class Bundles:
         """The org's table, loaded if need be; None: there is no such org. Raises OrgUnavailableError."""
         if org_id not in self._held and not self._is_absent(org_id):
             try:
-                await asyncio.shield(self._loads.get(org_id) or self._start_load(org_id))
+                async with asyncio.timeout(_FIND_TIMEOUT_S):
+                    await asyncio.shield(self._loads.get(org_id) or self._start_load(org_id))
             except (RedisError, OSError) as error:
-                raise OrgUnavailableError(one_line(error)) from error
-        if org_id not in self._held and org_id in self.problems:
-            raise OrgUnavailableError(self.problems[org_id])
+                self._note_absent(org_id, one_line(error))
+        if org_id not in self._held and (absence := self._absent.get(org_id)) is not None and absence.reason:
+            raise OrgUnavailableError(absence.reason)
         return self.table(org_id)
 
     def announce(self, org_id: UUID, version: Version) -> None:
@@ -103,6 +110,10 @@ class Bundles:
         self._absent.clear()
         for org_id in self._held:
             self._refresh_soon(org_id)
+
+    async def idle(self) -> None:
+        """Until nothing is being loaded."""
+        await asyncio.gather(*self._loads.values(), return_exceptions=True)
 
     async def save_changes(self) -> None:
         """Brings what was swapped in to disk, for ever. Raises OSError; the next call tries again."""
@@ -156,9 +167,9 @@ class Bundles:
                 return
             fresh = await self._fetch(org_id, set(manifest.bundles.values()) - set(held.bundles if held else ()))
             new = _build(data, fresh, held)
-        except (DecodeError, TableError) as error:
+        except (ValueError, TypeError, AttributeError) as error:  # a manifest's fields may be of any type
             self._note_problem(org_id, one_line(error))
-            self._note_absent(org_id)
+            self._note_absent(org_id, one_line(error))
             return
         self._swap(org_id, new)
         self._unsaved.setdefault(org_id, {}).update(fresh)
@@ -189,16 +200,18 @@ class Bundles:
             self.problems[org_id] = reason
         REFUSED_NOW.set(len(self.problems))
 
-    def _note_absent(self, org_id: UUID) -> None:
+    def _note_absent(self, org_id: UUID, reason: str | None = None) -> None:
+        """For a moment nobody asks again. `reason`: why it is not known whether there is such an org."""
         if org_id in self._held:
             return
-        self._absent[org_id] = time.monotonic() + _ABSENT_FOR_S
+        self._absent[org_id] = _Absence(time.monotonic() + _ABSENT_FOR_S, reason)
         self._absent.move_to_end(org_id)
         if len(self._absent) > _MOST_ABSENT:
             self._absent.popitem(last=False)
 
     def _is_absent(self, org_id: UUID) -> bool:
-        return self._absent.get(org_id, 0.0) > time.monotonic()
+        absence = self._absent.get(org_id)
+        return absence is not None and absence.until_s > time.monotonic()
 
 
 def _build(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Held:

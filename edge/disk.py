@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ class BundleDisk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._one_at_a_time = threading.Lock()
 
     def load(self) -> Iterator[Stored]:
         """Every org of which all is there and unharmed; each other one is logged and left out."""
@@ -43,15 +45,19 @@ class BundleDisk:
 
     def save(self, org_id: UUID, manifest: Manifest, fresh: Mapping[str, bytes]) -> None:
         """`fresh`: bundles by sha that may be missing on disk. The manifest comes last. Raises OSError."""
-        folder = self._folder / str(org_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        for sha, data in fresh.items():
-            if not (folder / sha).exists():
-                _write(folder / sha, data)
-        sync_folder(folder)
-        _write(folder / _MANIFEST, manifest.encode())
-        sync_folder(folder)
-        _remove_unreferenced(folder, {_MANIFEST, *manifest.bundles.values()})
+        with self._one_at_a_time:
+            _save(self._folder / str(org_id), manifest, fresh)
+
+
+def _save(folder: Path, manifest: Manifest, fresh: Mapping[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for sha, data in fresh.items():
+        if not (folder / sha).exists():
+            _write(folder / sha, data)
+    sync_folder(folder)
+    _write(folder / _MANIFEST, manifest.encode())
+    sync_folder(folder)
+    _remove_unreferenced(folder, {_MANIFEST, *manifest.bundles.values()})
 
 
 def _load(folder: Path) -> Stored:

@@ -1,13 +1,14 @@
 """FastAPI routes over the SDK-facing functions, and their documentation."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from edge.access import sent_key
 from edge.answers import Answer
 from edge.fetch import Fetch
-from edge.track import Track
+from edge.track import ACTIONS, Track
 from service.openapi import error_responses
 
 _ERRORS = error_responses(
@@ -112,23 +113,25 @@ def sdk_routes() -> APIRouter:
         """Up to 1,000 events. Each is accepted or rejected by itself; what is accepted is on disk."""
         return _response(await track.batch(key, await request.body()))
 
-    @router.post(
-        "/in-app-messages/{message_id}/{action}",
-        responses=_gives(_ACKNOWLEDGED),
-        openapi_extra=_body(_WHO),
-        tags=["Messages"],
-    )
-    async def track_action(
-        message_id: str,
-        action: Literal["impressions", "clicks", "dismissals"],
-        request: Request,
-        key: Key,
-        track: Tracking,
-    ) -> Response:
+    for action in ACTIONS:
+        router.add_api_route(
+            f"/in-app-messages/{{message_id}}/{action}",
+            _action_route(action),
+            methods=["POST"],
+            name=f"Track {action}",
+            responses=_gives(_ACKNOWLEDGED),
+            openapi_extra=_body(_WHO),
+            tags=["Messages"],
+        )
+    return router
+
+
+def _action_route(action: str) -> Callable[..., Awaitable[Response]]:
+    async def track_action(message_id: str, request: Request, key: Key, track: Tracking) -> Response:
         """What somebody did with a message: short for an `in_app.…` event."""
         return _response(await track.action(message_id, action, key, await request.body()))
 
-    return router
+    return track_action
 
 
 def _key(request: Request) -> str | None:

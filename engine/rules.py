@@ -143,4 +143,4 @@ def _within(at_ms: int | None, now_ms: int, length_ms: int) -> Held:
         return False, _NEVER
     if at_ms > now_ms:
         return False, at_ms
-    return True, at_ms + length_ms
+    return True, at_ms + length_ms + 1

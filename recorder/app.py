@@ -3,11 +3,10 @@
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NoReturn
 
-import structlog
 from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy import text
@@ -25,11 +24,9 @@ from service.health import CheckResult, Health, health_app
 from service.logs import configure_logs
 from service.serve import serve
 from service.settings import Port, ProcessSettings
-from service.supervise import Supervisor
+from service.supervise import Supervisor, Work
 from store.connect import create_engine
 from wire import keys
-
-log = structlog.get_logger("recorder")
 
 NAME = "recorder"
 
@@ -56,7 +53,7 @@ def make_app(settings: RecorderSettings) -> FastAPI:
 
 @asynccontextmanager
 async def running(settings: RecorderSettings, health: Health) -> AsyncIterator[None]:
-    """The recorder at work until the block ends, which waits for what has begun."""
+    """The recorder at work, until the block ends; what has begun by then is finished first."""
     database_url = settings.database_url.get_secret_value()
     redis_url = settings.redis_url.get_secret_value()
     async with AsyncExitStack() as stack:
@@ -65,6 +62,78 @@ async def running(settings: RecorderSettings, health: Health) -> AsyncIterator[N
         redis = await stack.enter_async_context(redis_client(redis_url))
         for_events = await stack.enter_async_context(blocking_redis_client(redis_url, consume.BLOCK_MS))
         for_wanted = await stack.enter_async_context(blocking_redis_client(redis_url, wanted.BLOCK_MS))
-        parts = Parts(engine, redis)
+        ledger, projector = Ledger(engine), Projector(engine, redis)
+        rebuilder = Rebuilder(engine, redis, projector)
+        consumer = Consumer(redis, for_events, ledger, projector, consumer_name(settings.port))
+        dependencies = Dependencies(engine, redis)
         supervisor = await stack.enter_async_context(Supervisor())
+        for name, work in (
+            ("rebuild", rebuilder.run),
+            ("wanted", Wanted(redis, for_wanted, projector).run),
+            ("inbox", Inbox(engine, database_url, ledger, projector).run),
+            ("consume", consumer.run),
+        ):
+            supervisor.start_retrying(name, dependencies.before(work))
         health.watch(supervisor)
+        add_checks(health, dependencies, rebuilder)
+        yield
+
+
+def consumer_name(port: int) -> str:
+    """The same after a restart, so that a recorder finds at once what it left unfinished."""
+    return f"{socket.gethostname()}:{port or secrets.token_hex(4)}"
+
+
+class Dependencies:
+    """Postgres, migrated, and Redis."""
+
+    def __init__(self, engine: AsyncEngine, redis: Redis) -> None:
+        self._engine = engine
+        self._redis = redis
+        self._waiting = asyncio.Lock()
+
+    def before(self, work: Work) -> Work:
+        """`work`, begun only once both are there. Whoever waits says so in the log, but only one at a time."""
+
+        async def gated() -> None:
+            async with self._waiting:
+                await wait_until_ready("postgres", self.ask_postgres)
+                await wait_until_ready("redis", self.ask_redis)
+            await work()
+
+        return gated
+
+    async def ask_postgres(self) -> None:
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT FROM orgs LIMIT 0"))
+
+    async def ask_redis(self) -> None:
+        await self._redis.ping()
+
+    async def backlog(self) -> dict[str, int]:
+        """Batches and inbox rows that wait."""
+        batches = [await self._redis.xlen(keys.events(shard)) for shard in range(keys.EVENT_SHARDS)]
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(text("SELECT count(*) FROM inbox"))).scalar_one()
+        return {"batches": sum(batches), "inboxRows": rows}
+
+
+def add_checks(health: Health, dependencies: Dependencies, rebuilder: Rebuilder) -> None:
+    async def database() -> CheckResult:
+        await dependencies.ask_postgres()
+        return CheckResult(True)
+
+    async def redis() -> CheckResult:
+        await dependencies.ask_redis()
+        return CheckResult(True)
+
+    async def backlog() -> CheckResult:
+        return CheckResult(True, await dependencies.backlog())
+
+    async def user_states() -> CheckResult:
+        return CheckResult(rebuilder.complete, rebuilder.progress())
+
+    health.add("database", database)
+    health.add("redis", redis)
+    health.add("backlog", backlog)
+    health.add("userStates", user_states)

@@ -1,6 +1,6 @@
 """Rows of the inbox → what they ask for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -83,17 +83,17 @@ def project_bodies(touched: Iterable[CustomerKey]) -> dict[UUID, dict[str, list[
     return bodies
 
 
-def _track(_org_id: UUID, body: Mapping[str, Any]) -> Track:
+def _track(_org_id: UUID, body: dict[str, Any]) -> Track:
     return Track(sound_events(inbox.events_of(body)))
 
 
-def _erase(org_id: UUID, body: Mapping[str, Any]) -> Erase:
+def _erase(org_id: UUID, body: dict[str, Any]) -> Erase:
     return Erase(org_id, str(body["subject"]), int(body["erasedMs"]))
 
 
-def _members(org_id: UUID, body: Mapping[str, Any]) -> ChangeMembers:
+def _members(org_id: UUID, body: dict[str, Any]) -> ChangeMembers:
     add, remove = (tuple(map(str, body[name])) for name in ("add", "remove"))
     return ChangeMembers(org_id, UUID(body["audienceId"]), add, remove)
 
 
-_READERS = {inbox.EVENTS: _track, inbox.ERASE: _erase, inbox.MEMBERS: _members}
+_READERS: dict[str, Callable[[UUID, Any], Ask]] = {inbox.EVENTS: _track, inbox.ERASE: _erase, inbox.MEMBERS: _members}

@@ -38,6 +38,8 @@ _HEAD = select(_rows).where(_rows.c.kind != PROJECT).order_by(_rows.c.id).limit(
 _TO_PROJECT = select(_rows).where(_rows.c.kind == PROJECT).order_by(_rows.c.id).limit(_ROWS)
 _DEPTH = select(func.count()).select_from(_rows).where(_rows.c.kind != PROJECT)
 
+Rows = Sequence[Row[Any]]
+
 
 class Inbox:
     def __init__(self, engine: AsyncEngine, database_url: str, ledger: Ledger, projector: Projector) -> None:
@@ -58,7 +60,7 @@ class Inbox:
         raise ConnectionError("the connection that listens to the inbox is closed")
 
     async def work_off(self) -> None:
-        """Everything that is there, also what a recorder left behind that died, or found no Redis, before projecting."""
+        """Everything that is there, also what a recorder left behind that died, or found no Redis, in between."""
         while asked := sharing(await self._read(_HEAD)):
             with contextlib.suppress(OvertakenError):
                 await self._apply(asked)
@@ -67,9 +69,10 @@ class Inbox:
         async with self._engine.connect() as connection:
             metrics.INBOX_DEPTH.set((await connection.execute(_DEPTH)).scalar_one())
 
-    async def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    async def _read(self, query: Select[Any]) -> Rows:
         async with self._engine.connect() as connection:
-            return (await connection.execute(query)).all()
+            rows: Rows = (await connection.execute(query)).all()
+            return rows
 
     async def _apply(self, asked: Sequence[Asked]) -> None:
         now_ms = self._ledger.clock_ms()

@@ -97,9 +97,7 @@ class Rebuilder:
         run_id = str((await self._redis.info("server"))["run_id"])
         stale = await self._stale_orgs(run_id)
         self._running = {
-            org_id: rebuild
-            for org_id, rebuild in self._running.items()
-            if org_id in stale and rebuild.run_id == run_id
+            org_id: rebuild for org_id, rebuild in self._running.items() if org_id in stale and rebuild.run_id == run_id
         }
         for org_id in stale - self._running.keys():
             self._running[org_id] = await self._begin(org_id, run_id)
@@ -123,14 +121,14 @@ class Rebuilder:
             org_ids = list((await connection.execute(select(tables.orgs.c.id))).scalars())
         if not org_ids:
             return set()
-        markers = await self._redis.mget([keys.user_states(org_id) for org_id in org_ids])
+        markers: list[Any] = await self._redis.mget([keys.user_states(org_id) for org_id in org_ids])
         return {org_id for org_id, marker in zip(org_ids, markers, strict=True) if not _is_valid(marker, run_id)}
 
     async def _begin(self, org_id: UUID, run_id: str) -> Rebuild:
         """Recorders share a token, so that they do not take the ground from under each other's rebuild."""
         key = keys.user_states_token(org_id)
         await self._redis.set(key, uuid4().hex, nx=True)
-        token = await self._redis.get(key) or b""
+        token: Any = await self._redis.get(key) or b""
         counted = select(func.count()).where(_customers.org_id == org_id)
         async with self._engine.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()

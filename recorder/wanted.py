@@ -1,6 +1,5 @@
 """Users whom edges ask for, because they cannot know whether a missing state is an unknown user's."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID

@@ -135,7 +135,7 @@ audience_members = Table(
     metadata,
     _org_id(),
     Column("audience_id", Uuid, ForeignKey("audiences.id", ondelete="CASCADE"), primary_key=True),
-    Column("subject", Text, primary_key=True),
+    Column("subject", Text(collation="C"), primary_key=True),
     Index(None, "org_id", "subject"),
 )
 
@@ -158,7 +158,7 @@ customer_aliases = Table(
     metadata,
     Column("org_id", Uuid, primary_key=True),
     Column("anonymous_id", Text, primary_key=True),
-    Column("subject", Text, nullable=False),
+    Column("subject", Text(collation="C"), nullable=False),
     Column("claimed_ms", BigInteger, nullable=False),
     Index(None, "org_id", "subject"),
 )
@@ -167,7 +167,7 @@ erased_customers = Table(
     "erased_customers",
     metadata,
     Column("org_id", Uuid, primary_key=True),
-    Column("subject", Text, primary_key=True),
+    Column("subject", Text(collation="C"), primary_key=True),
     Column("erased_ms", BigInteger, nullable=False),
     Column("rev", BigInteger, nullable=False),
 )

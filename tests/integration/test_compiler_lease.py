@@ -118,19 +118,19 @@ async def test_a_raised_generation_begins_a_new_term(postgres: AsyncEngine) -> N
 async def test_the_second_compiler_takes_over_when_the_first_one_dies(postgres: AsyncEngine) -> None:
     first, second = Lease(postgres, "first", ttl_s=1), Lease(postgres, "second", ttl_s=1)
     await first.attempt()
+    life_of_first = anyio.CancelScope()
+
+    async def run_first() -> None:
+        with life_of_first:
+            await first.run()
+
     async with anyio.create_task_group() as tasks:
-        with anyio.CancelScope() as first_life:
-
-            async def live() -> None:
-                with first_life:
-                    await first.run()
-
-            tasks.start_soon(live)
-            tasks.start_soon(second.run)
-            await anyio.sleep(1.5)
-            assert second.term is None
-            assert first.term is not None
-            first_life.cancel()
+        tasks.start_soon(run_first)
+        tasks.start_soon(second.run)
+        await anyio.sleep(1.5)
+        assert first.term == (1, 1, "first")
+        assert second.term is None
+        life_of_first.cancel()
         await eventually_async(lambda: _has_term(second))
         assert second.term == (1, 2, "second")
         tasks.cancel_scope.cancel()

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from inapp.embedded import EmbeddedRedis
 from tests.support.edges import RunningEdge, edge_on
 from tests.support.polling import eventually_async
-from tests.support.publishing import ONCE, Publisher, commit, message, newer, rule, shipped
+from tests.support.publishing import ONCE, Publisher, commit, entries, message, newer, rule, shipped
 from wire import events, keys
 from wire.userstate import Seen, UserState
 
@@ -166,8 +166,7 @@ async def test_what_is_lost_behind_an_entry_that_is_still_there_is_sent_again(
 
         await eventually_async(all_there)
         stream = keys.events(keys.event_shard(edge.parts.spool.id))
-        entries = await redis.xrange(stream)
-        await redis.xdel(stream, entries[-1][0])
+        await redis.xdel(stream, (await entries(redis, stream))[-1][0])
         edge.parts.shipper.check_soon()
         await eventually_async(all_there)
 
@@ -181,9 +180,9 @@ async def test_a_restart_sends_only_what_is_neither_in_the_stream_nor_committed(
         for number in range(3):
             await edge.track(org, "clicked", userId="ada", id=str(number))
         spool = edge.parts.spool.id
-    entries = await redis.xrange(keys.events(keys.event_shard(spool)))
-    assert len(entries) == 3  # flushed at the end
-    await redis.xdel(keys.events(keys.event_shard(spool)), entries[0][0], entries[1][0])
+    stream = keys.events(keys.event_shard(spool))
+    first, second, _ = await entries(redis, stream)  # flushed at the end
+    await redis.xdel(stream, first[0], second[0])
     await redis.sadd(keys.committed(spool), 1)
     async with edge_on(redis_db, tmp_path) as edge:
 

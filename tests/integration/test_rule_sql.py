@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Integer, insert, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.rules import compile_rules
@@ -176,3 +177,9 @@ def test_audiences_that_double_at_each_step_are_refused(stored: Customers) -> No
     rule_condition(InAudience(second), org_id=ORG_ID, rules=many, now_ms=NOW_MS)
     with pytest.raises(ValueError, match="too large"):
         rule_condition(InAudience(third), org_id=ORG_ID, rules=many, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("op", ["gt", "lt"])
+def test_strings_compare_by_code_point_whatever_the_database_is_set_to(op: Any) -> None:
+    condition = rule_condition(Compare("x", op, "b"), org_id=ORG_ID, rules={}, now_ms=NOW_MS)
+    assert 'COLLATE "C"' in str(condition.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]

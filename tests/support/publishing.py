@@ -46,7 +46,7 @@ class Publisher:
     redis: Redis
     org_id: UUID = field(default_factory=uuid4)
     bundles: dict[str, Bundle] = field(default_factory=dict)
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     revision: int = 0
 
     def __post_init__(self) -> None:
@@ -104,17 +104,25 @@ class Publisher:
         return {"apiKey": self.key, **fields}
 
 
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+async def entries(redis: Redis, stream: str) -> Entries:
+    found: Any = await redis.xrange(stream)
+    return list(found)
+
+
 async def shipped(redis: Redis) -> list[EventBatch]:
     """Every batch that is in an event stream."""
-    entries = [entry for shard in range(keys.EVENT_SHARDS) for entry in await redis.xrange(keys.events(shard))]
-    return [EventBatch.decode(fields[b"body"]) for _, fields in entries]
+    streams = [await entries(redis, keys.events(shard)) for shard in range(keys.EVENT_SHARDS)]
+    return [EventBatch.decode(fields[b"body"]) for stream in streams for _, fields in stream]
 
 
 async def commit(redis: Redis, spool: UUID) -> list[EventBatch]:
     """What the recorder does once a spool's batches are in Postgres: marks them, then empties the stream."""
     stream = keys.events(keys.event_shard(spool))
     batches = []
-    for id_, fields in await redis.xrange(stream):
+    for id_, fields in await entries(redis, stream):
         batch = EventBatch.decode(fields[b"body"])
         if batch.spool == spool:
             await redis.sadd(keys.committed(spool), batch.number)

@@ -25,7 +25,7 @@ def upgrade() -> None:
         "customer_aliases",
         sa.Column("org_id", sa.Uuid(), nullable=False),
         sa.Column("anonymous_id", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(collation="C"), nullable=False),
         sa.Column("claimed_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "anonymous_id", name=op.f("customer_aliases_pkey")),
     )
@@ -51,7 +51,7 @@ def upgrade() -> None:
     op.create_table(
         "erased_customers",
         sa.Column("org_id", sa.Uuid(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(collation="C"), nullable=False),
         sa.Column("erased_ms", sa.BigInteger(), nullable=False),
         sa.Column("rev", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "subject", name=op.f("erased_customers_pkey")),
@@ -222,7 +222,7 @@ def upgrade() -> None:
         "audience_members",
         sa.Column("org_id", sa.Uuid(), nullable=False),
         sa.Column("audience_id", sa.Uuid(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(collation="C"), nullable=False),
         sa.ForeignKeyConstraint(
             ["audience_id"], ["audiences.id"], name=op.f("audience_members_audience_id_fkey"), ondelete="CASCADE"
         ),

@@ -1,0 +1,283 @@
+"""Every rule about a message's fields, and that all of them are checked at once."""
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.support.admin_api import Api, admin_api
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    async with admin_api(database_url) as api:
+        yield api
+
+
+BANNER: dict[str, Any] = {"type": "banner", "content": {"body": "Hello"}}
+
+
+def content(**fields: Any) -> dict[str, Any]:
+    return {**BANNER, "content": {"body": "Hello", **fields}}
+
+
+def trigger(**fields: Any) -> dict[str, Any]:
+    return {**BANNER, "trigger": fields}
+
+
+def cap(**fields: Any) -> dict[str, Any]:
+    return {**BANNER, "frequencyCap": fields}
+
+
+def look(**fields: Any) -> dict[str, Any]:
+    return {**BANNER, "appearance": fields}
+
+
+UNKNOWN = str(uuid.UUID(int=1))
+LEAF = {"property": "pages", "op": "gte", "value": 3}
+
+REFUSED: list[tuple[Any, str, str]] = [
+    ([], "", "not_an_object"),
+    ({"content": {"body": "x"}}, "/type", "missing"),
+    ({"type": "popup", "content": {"body": "x"}}, "/type", "literal_error"),
+    ({"type": "banner"}, "/content", "missing"),
+    ({"type": "banner", "content": "x"}, "/content", "model_type"),
+    ({**BANNER, "name": ""}, "/name", "string_too_short"),
+    ({**BANNER, "name": "x" * 201}, "/name", "string_too_long"),
+    ({**BANNER, "name": "\u2003"}, "/name", "blank"),
+    ({**BANNER, "name": 5}, "/name", "string_type"),
+    ({**BANNER, "name": "a\0b"}, "/name", "nul_character"),
+    (content(title="x" * 201), "/content/title", "string_too_long"),
+    (content(body=None), "/content/body", "string_type"),
+    (content(body=" \n"), "/content/body", "blank"),
+    (content(body="x" * 4001), "/content/body", "string_too_long"),
+    (content(body="\0"), "/content/body", "nul_character"),
+    (content(ctaText="x" * 81), "/content/ctaText", "string_too_long"),
+    (content(ctaUrl="javascript:alert(1)"), "/content/ctaUrl", "url_scheme_not_allowed"),
+    (content(ctaUrl="acme://x"), "/content/ctaUrl", "url_scheme_not_allowed"),
+    (content(ctaUrl="https://u@example.com"), "/content/ctaUrl", "url_userinfo"),
+    (content(ctaUrl="https://example.com/" + "x" * 2_029), "/content/ctaUrl", "string_too_long"),
+    (content(imageUrl="http://localhost/x.png"), "/content/imageUrl", "url_scheme_not_allowed"),
+    (content(imageUrl="data:image/png;base64,AA=="), "/content/imageUrl", "url_scheme_not_allowed"),
+    (content(dismissible="yes"), "/content/dismissible", "bool_type"),
+    (content(dismissible=1), "/content/dismissible", "bool_type"),
+    (content(dismissible=False), "/content/dismissible", "cannot_be_closed"),
+    (content(html="<b>"), "/content/html", "extra_forbidden"),
+    (trigger(eventType="1st"), "/trigger/eventType", "string_pattern_mismatch"),
+    (trigger(eventType="a" * 129), "/trigger/eventType", "string_pattern_mismatch"),
+    (trigger(eventType="a\n"), "/trigger/eventType", "string_pattern_mismatch"),
+    (trigger(eventType="a", where=[{**LEAF, "op": "near"}]), "/trigger/where/0/op", "unknown_op"),
+    (trigger(eventType="a", where=[{"trait": "x", "op": "exists"}]), "/trigger/where/0", "unknown_rule"),
+    (trigger(eventType="a", where=LEAF), "/trigger/where", "wrong_type"),
+    (trigger(where=[LEAF]), "/trigger/where", "event_type_missing"),
+    (trigger(url={"op": "regex", "value": "x"}), "/trigger/url/op", "unknown_op"),
+    (trigger(screen={"op": "glob", "value": "a\\b"}), "/trigger/screen/value", "invalid_glob"),
+    (trigger(audienceId=UNKNOWN), "/trigger/audienceId", "audience_not_found"),
+    (trigger(audienceId="x"), "/trigger/audienceId", "invalid_id"),
+    (trigger(delaySeconds=301), "/trigger/delaySeconds", "less_than_equal"),
+    (trigger(delaySeconds=-1), "/trigger/delaySeconds", "greater_than_equal"),
+    (trigger(delaySeconds=1.5), "/trigger/delaySeconds", "int_type"),
+    (trigger(delaySeconds="5"), "/trigger/delaySeconds", "int_type"),
+    (trigger(delaySeconds=True), "/trigger/delaySeconds", "int_type"),
+    (trigger(cron="*"), "/trigger/cron", "extra_forbidden"),
+    ({**BANNER, "audienceId": UNKNOWN}, "/audienceId", "audience_not_found"),
+    ({**BANNER, "audienceId": "{" + UNKNOWN + "}"}, "/audienceId", "invalid_id"),
+    ({**BANNER, "excludeAudienceIds": [UNKNOWN]}, "/excludeAudienceIds/0", "audience_not_found"),
+    ({**BANNER, "excludeAudienceIds": "x"}, "/excludeAudienceIds", "list_type"),
+    (look(position="left"), "/appearance/position", "literal_error"),
+    (look(theme="sepia"), "/appearance/theme", "literal_error"),
+    (look(backgroundColor="red"), "/appearance/backgroundColor", "string_pattern_mismatch"),
+    (look(textColor="#ffff"), "/appearance/textColor", "string_pattern_mismatch"),
+    (look(textColor="#fff\n"), "/appearance/textColor", "string_pattern_mismatch"),
+    (look(anchor="#x"), "/appearance/anchor", "anchor_not_allowed"),
+    (look(zIndex=1), "/appearance/zIndex", "extra_forbidden"),
+    ({**BANNER, "type": "tooltip"}, "/appearance/anchor", "anchor_missing"),
+    ({**BANNER, "startsAt": "2026-12-01T00:00:00"}, "/startsAt", "invalid_time"),
+    ({**BANNER, "startsAt": "2026-12-01"}, "/startsAt", "invalid_time"),
+    ({**BANNER, "startsAt": 1_780_000_000_000}, "/startsAt", "invalid_time"),
+    ({**BANNER, "endsAt": "1969-12-31T23:59:59Z"}, "/endsAt", "invalid_time"),
+    ({**BANNER, "endsAt": "9999-12-31T23:59:59-01:00"}, "/endsAt", "invalid_time"),
+    (
+        {**BANNER, "startsAt": "2026-12-01T00:00:00Z", "endsAt": "2026-12-01T01:00:00+01:00"},
+        "/endsAt",
+        "ends_before_it_starts",
+    ),
+    ({**BANNER, "active": "true"}, "/active", "bool_type"),
+    ({**BANNER, "priority": 101}, "/priority", "less_than_equal"),
+    ({**BANNER, "priority": -1}, "/priority", "greater_than_equal"),
+    ({**BANNER, "priority": 5.0}, "/priority", "int_type"),
+    ({**BANNER, "slot": "a b"}, "/slot", "string_pattern_mismatch"),
+    ({**BANNER, "slot": "x" * 65}, "/slot", "string_pattern_mismatch"),
+    (cap(maxImpressions=0), "/frequencyCap/maxImpressions", "greater_than_equal"),
+    (cap(maxImpressions=101), "/frequencyCap/maxImpressions", "less_than_equal"),
+    (cap(maxImpressions=1, perSeconds=31_536_001), "/frequencyCap/perSeconds", "less_than_equal"),
+    (cap(perSeconds=60), "/frequencyCap/perSeconds", "max_impressions_missing"),
+    (cap(minIntervalSeconds=-1), "/frequencyCap/minIntervalSeconds", "greater_than_equal"),
+    (cap(stopAfter=["impression"]), "/frequencyCap/stopAfter/0", "literal_error"),
+    (cap(stopAfter=["click", "click"]), "/frequencyCap/stopAfter", "duplicate"),
+    (cap(perDay=1), "/frequencyCap/perDay", "extra_forbidden"),
+    ({**BANNER, "draft": 0}, "/draft", "bool_type"),
+    ({**BANNER, "goal": {"eventType": "plan.upgraded"}}, "/goal", "extra_forbidden"),
+    ({**BANNER, "a/b~c": None}, "/a~1b~0c", "extra_forbidden"),
+]
+
+TAKEN: list[Any] = [
+    {**BANNER, "name": "x" * 200},
+    content(title="x" * 200, body="x" * 4000, ctaText="x" * 80),
+    content(ctaUrl="https://example.com/" + "x" * 2_028),
+    content(dismissible=False, ctaText="OK"),
+    content(dismissible=False, ctaUrl="https://example.com"),
+    content(ctaUrl="mailto:help@example.com", imageUrl="https://example.com/x.png"),
+    trigger(eventType="a" * 128, where=[LEAF], delaySeconds=300),
+    trigger(eventType="a.b_c:d-e", delaySeconds=0),
+    trigger(url={"op": "contains", "value": "/pricing"}, screen={"op": "starts_with", "value": "Check"}),
+    look(position="center", theme="light", backgroundColor="#ABC", textColor="#aBcDeF"),
+    {**BANNER, "type": "tooltip", "appearance": {"anchor": "[data-id='a b']"}},
+    {**BANNER, "startsAt": "2026-12-01T00:00:00Z", "endsAt": "2026-12-01T00:00:00.001Z"},
+    {**BANNER, "priority": 0, "slot": "A.b_c:d-1"},
+    {**BANNER, "priority": 100, "active": False},
+    cap(maxImpressions=100, perSeconds=31_536_000, minIntervalSeconds=0, stopAfter=["click", "dismiss"]),
+    cap(minIntervalSeconds=31_536_000),
+]
+
+
+async def test_each_rule_is_said_at_its_place(api: Api) -> None:
+    for payload, pointer, code in REFUSED:
+        assert await api.problems("POST", "/in-app-messages", payload) == {(pointer, code)}, payload
+    assert (await api.data("GET", "/in-app-messages"))["items"] == []
+
+
+async def test_what_the_rules_allow_is_taken(api: Api) -> None:
+    for payload in TAKEN:
+        await api.data("POST", "/in-app-messages", payload, status=201)
+
+
+async def test_every_problem_of_a_payload_is_in_one_answer(api: Api) -> None:
+    audience = (await api.data("POST", "/audiences", {"name": "A"}))["id"]
+    payload = {
+        "name": " ",
+        "type": "tooltip",
+        "draft": "no",
+        "goal": None,
+        "content": {
+            "body": 5,
+            "ctaUrl": "javascript:x",
+            "imageUrl": "http://localhost/x",
+            "ctaText": "x" * 81,
+            "colour": "red",
+        },
+        "trigger": {
+            "where": [{"property": "x", "op": "near"}, 5],
+            "url": {"op": "glob"},
+            "screen": {"op": "glob", "value": "\\"},
+            "audienceId": UNKNOWN,
+            "delaySeconds": 301,
+        },
+        "audienceId": audience,
+        "excludeAudienceIds": [audience, UNKNOWN],
+        "appearance": {"backgroundColor": "red", "theme": "x"},
+        "startsAt": "2026-01-02T00:00:00Z",
+        "endsAt": "2026-01-01T00:00:00Z",
+        "active": None,
+        "priority": "5",
+        "slot": "a b",
+        "frequencyCap": {"perSeconds": 5, "stopAfter": ["x"]},
+    }
+    assert await api.problems("POST", "/in-app-messages", payload) == {
+        ("/name", "blank"),
+        ("/draft", "bool_type"),
+        ("/goal", "extra_forbidden"),
+        ("/content/body", "string_type"),
+        ("/content/ctaUrl", "url_scheme_not_allowed"),
+        ("/content/imageUrl", "url_scheme_not_allowed"),
+        ("/content/ctaText", "string_too_long"),
+        ("/content/colour", "extra_forbidden"),
+        ("/trigger/where/0/op", "unknown_op"),
+        ("/trigger/where/1", "unknown_rule"),
+        ("/trigger/where", "event_type_missing"),
+        ("/trigger/url/value", "missing_field"),
+        ("/trigger/screen/value", "invalid_glob"),
+        ("/trigger/audienceId", "audience_not_found"),
+        ("/trigger/delaySeconds", "less_than_equal"),
+        ("/excludeAudienceIds/0", "audience_excluded"),
+        ("/excludeAudienceIds/1", "audience_not_found"),
+        ("/appearance/backgroundColor", "string_pattern_mismatch"),
+        ("/appearance/theme", "literal_error"),
+        ("/appearance/anchor", "anchor_missing"),
+        ("/endsAt", "ends_before_it_starts"),
+        ("/priority", "int_type"),
+        ("/slot", "string_pattern_mismatch"),
+        ("/frequencyCap/perSeconds", "max_impressions_missing"),
+        ("/frequencyCap/stopAfter/0", "literal_error"),
+    }
+
+
+async def test_excluded_audiences_are_few_and_distinct(api: Api) -> None:
+    ids = [(await api.data("POST", "/audiences", {"name": f"A{n}"}))["id"] for n in range(21)]
+    excluding = {**BANNER, "excludeAudienceIds": ids}
+    assert await api.problems("POST", "/in-app-messages", excluding) == {("/excludeAudienceIds", "too_long")}
+    twice = {**BANNER, "excludeAudienceIds": [ids[0], ids[0].upper()]}
+    assert await api.problems("POST", "/in-app-messages", twice) == {("/excludeAudienceIds", "duplicate")}
+    made = await api.data("POST", "/in-app-messages", {**BANNER, "audienceId": ids[20], "excludeAudienceIds": ids[:20]})
+    assert made["excludeAudienceIds"] == ids[:20]
+
+
+async def test_another_orgs_audience_is_not_found(api: Api) -> None:
+    other = await api.new_org()
+    theirs = (await other.data("POST", "/audiences", {"name": "Theirs"}))["id"]
+    payload = {**BANNER, "audienceId": theirs, "excludeAudienceIds": [theirs], "trigger": {"audienceId": theirs}}
+    problems = await api.problems("POST", "/in-app-messages", payload)
+    assert {pointer for pointer, code in problems if code == "audience_not_found"} == {
+        "/audienceId",
+        "/excludeAudienceIds/0",
+        "/trigger/audienceId",
+    }
+
+
+async def test_a_scheme_that_the_org_registered_may_be_linked_to(api: Api) -> None:
+    await api.data("PATCH", "", {"appSchemes": ["acme"]})
+    made = await api.data("POST", "/in-app-messages", content(ctaUrl="ACME://pricing?x=1"))
+    assert made["content"]["ctaUrl"] == "ACME://pricing?x=1"
+
+
+async def test_errors_never_repeat_what_was_sent(api: Api) -> None:
+    secret = "s3cr3t-value"
+    payload = {
+        "type": secret,
+        "content": {"body": 1, "ctaUrl": f"javascript:{secret}"},
+        "priority": secret,
+        "startsAt": secret,
+        "slot": f"{secret} {secret}",
+        "trigger": {"url": {"op": secret, "value": secret}},
+        "audienceId": secret,
+    }
+    answer = await api.call("POST", "/in-app-messages", payload)
+    assert answer.status_code == 422
+    assert secret not in answer.text
+
+
+async def test_hostile_bodies_are_refused_quickly_and_in_the_envelope(api: Api) -> None:
+    path = f"/api/v1/orgs/{api.org.org_id}/in-app-messages"
+    json_headers = {"X-API-Key": api.key, "Content-Type": "application/json"}
+    nested = b'{"type":"banner","content":' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}"
+    surrogate = b'{"type":"banner","content":{"body":"\\ud800"}}'
+    bodies = {
+        b"{": (400, "invalid_json"),
+        b'{"priority":NaN}': (400, "invalid_json"),
+        surrogate: (400, "invalid_json"),
+        b"[" * 100_000: (400, "invalid_json"),
+        nested: (422, "invalid_payload"),
+        b'{"a":"' + b"x" * 262_144 + b'"}': (413, "payload_too_large"),
+        b"": (422, "invalid_payload"),
+    }
+    for body, (status, code) in bodies.items():
+        answer = await api.client.post(path, content=body, headers=json_headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    made = await api.data("POST", "/in-app-messages", BANNER)
+    answer = await api.client.patch(f"{path}/{made['id']}", content=nested, headers=json_headers)
+    assert answer.status_code == 422
+    answer = await api.client.post(path, content=b'{"type":"banner"}', headers={"X-API-Key": api.key})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")

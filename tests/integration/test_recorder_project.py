@@ -1,0 +1,105 @@
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from recorder.customers import CustomerKey
+from recorder.wanted import Wanted
+from tests.support.polling import eventually_async
+from tests.support.recorder_world import NOW_MS, World, recorder_world
+from wire import codec, events, keys
+from wire.userstate import UserState
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def world(database_url: str, redis_db: str) -> AsyncIterator[World]:
+    async with recorder_world(database_url, redis_db) as made:
+        await made.add_org()
+        yield made
+
+
+async def test_each_call_that_moves_states_announces_them_with_the_next_sequence_number(world: World) -> None:
+    await world.record(world.identify("ada", "x"), world.identify("zoë"))
+    await world.record(world.event("page.viewed", "ada"))
+    await world.record(world.identify("ada", properties={"plan": "free"}, at_ms=NOW_MS + 1))
+    first, second = await world.changes()
+    assert [first[b"seq"], second[b"seq"]] == [b"1", b"2"]
+    assert {(change[b"kind"], change[b"org"]) for change in (first, second)} == {(b"users", str(world.org_id).encode())}
+    announced = {subject: rev for subject, rev in codec.unpack(first[b"body"])}
+    assert set(announced) == {"u:ada", "u:zoë", "a:x"}
+    revs = {subject: (await world.known_state(subject)).rev for subject in announced}
+    assert announced["u:zoë"] == revs["u:zoë"]
+    assert sorted(codec.unpack(second[b"body"])) == [["a:x", revs["a:x"]], ["u:ada", revs["u:ada"]]]
+
+
+async def test_a_state_never_goes_back(world: World) -> None:
+    await world.record(world.identify("ada", properties={"plan": "free"}))
+    newer = UserState(rev=2**52, traits={"plan": "pro"})
+    await world.redis.set(keys.user(world.org_id, "u:ada"), newer.encode())
+    before = await world.changes()
+    await world.record(world.identify("ada", properties={"plan": "trial"}, at_ms=NOW_MS + 1))
+    assert await world.known_state("u:ada") == newer
+    assert await world.changes() == before
+
+
+@pytest.mark.parametrize("held", [b"", b"\xc1", b"\xa3abc"])
+async def test_a_key_that_holds_no_state_is_overwritten(world: World, held: bytes) -> None:
+    await world.redis.set(keys.user(world.org_id, "u:ada"), held)
+    await world.record(world.identify("ada", properties={"plan": "free"}))
+    assert (await world.known_state("u:ada")).traits == {"plan": "free"}
+
+
+async def test_what_was_seen_of_archived_messages_is_left_out(world: World) -> None:
+    kept, archived = await world.add_message(), await world.add_message(archived_ms=NOW_MS)
+    await world.record(*(world.about(message_id, events.CLICKED, "ada") for message_id in (kept, archived)))
+    assert set((await world.known_state("u:ada")).seen) == {str(kept)}
+
+
+async def test_more_customers_than_fit_in_one_call_are_projected_in_several(world: World) -> None:
+    await world.record(*(world.event("page.viewed", f"user{n}") for n in range(1100)))
+    assert len(await world.changes()) == 3
+    states = await world.redis.keys(keys.user(world.org_id, "*"))
+    assert len(states) == 1100
+
+
+async def test_wanted_users_are_answered_known_or_not(world: World) -> None:
+    await world.record(world.identify("ada", properties={"plan": "free"}), world.identify("bob", "x"))
+    await world.redis.flushdb()
+    junk = [{"org": "no", "subject": "u:ada"}, {"subject": "u:ada"}, {"org": str(world.org_id), "subject": b"\xff"}]
+    asked = [{"org": str(world.org_id), "subject": subject} for subject in ("u:ada", "a:x", "u:nobody")]
+    for fields in (*junk, *asked):
+        await world.redis.xadd(keys.WANTED, fields)
+    serving = asyncio.create_task(Wanted(world.redis, world.blocking, world.projector).run())
+    try:
+        await eventually_async(lambda: world.state("u:nobody"))
+        await eventually_async(lambda: nothing_wanted(world))
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
+    assert (await world.known_state("u:ada")).traits == {"plan": "free"}
+    assert (await world.known_state("u:bob")).aliases == {"x"}
+    assert await world.state("a:x")
+    assert await world.known_state("u:nobody") == UserState()
+    assert 0 < await world.redis.ttl(keys.user(world.org_id, "u:nobody")) <= 60
+    announced = {subject for change in await world.changes() for subject, _ in codec.unpack(change[b"body"])}
+    assert "u:nobody" in announced
+
+
+async def nothing_wanted(world: World) -> bool:
+    return await world.redis.xlen(keys.WANTED) == 0
+
+
+async def test_a_customer_who_was_unknown_when_asked_for_stays_once_they_come(world: World) -> None:
+    await world.projector.project([CustomerKey(world.org_id, "u:ada")])
+    await world.record(world.identify("ada"))
+    assert (await world.known_state("u:ada")).rev > 0
+    assert await world.redis.ttl(keys.user(world.org_id, "u:ada")) == -1
+
+
+async def test_customers_of_two_orgs_are_announced_apart(world: World) -> None:
+    other = uuid4()
+    await world.projector.project([CustomerKey(world.org_id, "u:ada"), CustomerKey(other, "u:ada")])
+    assert {change[b"org"] for change in await world.changes()} == {str(world.org_id).encode(), str(other).encode()}

@@ -1,0 +1,185 @@
+"""A recorder's parts around one database and one Redis, and what a test wants to see of both."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from redis.asyncio import Redis
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from recorder.consume import BLOCK_MS, Consumer
+from recorder.inbox import Inbox
+from recorder.ledger import Ledger
+from recorder.project import Projector
+from recorder.record import Recorded
+from service.connect import blocking_redis_client, redis_client
+from store import inbox, tables
+from store.connect import create_engine
+from store.ids import new_id
+from wire import codec, events, keys
+from wire.events import Event, EventBatch
+from wire.userstate import UserState
+
+NOW_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+
+
+def event(  # noqa: PLR0913
+    org_id: UUID,
+    type_: str = "report.exported",
+    user: str | None = None,
+    visitor: str | None = None,
+    at_ms: int = NOW_MS,
+    *,
+    properties: dict[str, Any] | bytes | None = None,
+    received_ms: int | None = None,
+    id_: UUID | None = None,
+) -> Event:
+    """`at_ms` is when it occurred and, unless told otherwise, when it was received."""
+    encoded = properties if isinstance(properties, bytes) else codec.to_json(properties or {})
+    received_ms = at_ms if received_ms is None else received_ms
+    return Event(id_ or uuid4(), org_id, type_, user, visitor, min(at_ms, received_ms), received_ms, encoded)
+
+
+@dataclass
+class World:
+    database_url: str
+    redis_url: str
+    engine: AsyncEngine
+    redis: Redis
+    blocking: Redis
+    org_id: UUID = field(default_factory=uuid4)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.engine, lambda: NOW_MS)
+        self.projector = Projector(self.engine, self.redis)
+        self.inbox = Inbox(self.engine, self.database_url, self.ledger, self.projector)
+
+    def consumer(self, name: str = "one") -> Consumer:
+        return Consumer(self.redis, self.blocking, self.ledger, self.projector, name)
+
+    # What happens
+
+    def event(self, type_: str = "report.exported", user: str | None = None, **fields: Any) -> Event:
+        return event(self.org_id, type_, user, **fields)
+
+    def identify(self, user: str | None = "ada", visitor: str | None = None, **fields: Any) -> Event:
+        return self.event(events.IDENTIFIED, user, visitor=visitor, **fields)
+
+    def about(self, message_id: UUID, type_: str = events.IMPRESSION, user: str | None = None, **fields: Any) -> Event:
+        return self.event(type_, user, properties={"messageId": str(message_id)}, **fields)
+
+    async def record(self, *recorded: Event) -> Recorded:
+        """Stored and projected."""
+        done = await self.ledger.record(recorded)
+        await self.projector.project(done.touched)
+        return done
+
+    async def ship(self, batch: EventBatch, body: bytes | None = None) -> None:
+        """As an edge does."""
+        entry: Any = events.entry(batch, batch.encode() if body is None else body)
+        await self.redis.xadd(keys.events(keys.event_shard(batch.spool)), entry)
+
+    async def ask_members(self, audience_id: UUID, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+        """Asked of the recorder, and done."""
+        async with self.engine.begin() as connection:
+            await inbox.ask_members(connection, self.org_id, audience_id, add, remove, NOW_MS)
+        await self.inbox.work_off()
+
+    async def ask_erase(self, subject: str, erased_ms: int = NOW_MS) -> None:
+        """Asked of the recorder, and done."""
+        async with self.engine.begin() as connection:
+            await inbox.ask_erase(connection, self.org_id, subject, erased_ms)
+        await self.inbox.work_off()
+
+    async def ask_events(self, *asked: Event) -> None:
+        """Asked of the recorder, and not done yet."""
+        async with self.engine.begin() as connection:
+            await inbox.ask_events(connection, self.org_id, asked, NOW_MS)
+
+    # What an org has
+
+    async def add_org(self, org_id: UUID | None = None) -> UUID:
+        org_id = org_id or self.org_id
+        await self.execute(insert(tables.orgs), id=org_id, name="Acme", plan="pro", created_ms=0)
+        return org_id
+
+    async def add_message(self, org_id: UUID | None = None, *, archived_ms: int | None = None) -> UUID:
+        message_id = new_id()
+        await self.execute(
+            insert(tables.in_app_messages),
+            id=message_id,
+            org_id=org_id or self.org_id,
+            name="Hello",
+            type="banner",
+            version=1,
+            content={},
+            appearance={},
+            priority=50,
+            created_ms=0,
+            updated_ms=0,
+            archived_ms=archived_ms,
+        )
+        return message_id
+
+    async def add_audience(self) -> UUID:
+        audience_id = new_id()
+        row = {"id": audience_id, "org_id": self.org_id, "name": str(audience_id), "created_ms": 0, "updated_ms": 0}
+        await self.execute(insert(tables.audiences), **row)
+        return audience_id
+
+    # What has become of it
+
+    async def execute(self, statement: Any, **parameters: Any) -> None:
+        async with self.engine.begin() as connection:
+            await connection.execute(statement, parameters)
+
+    async def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        async with self.engine.connect() as connection:
+            return [tuple(row) for row in await connection.execute(text(query), parameters)]
+
+    async def count(self, table: str) -> int:
+        [(number,)] = await self.rows(f"SELECT count(*) FROM {table}")
+        return int(number)
+
+    async def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All that the ledger holds, to compare."""
+        return {
+            table: sorted(await self.rows(f"SELECT CAST({table} AS text) FROM {table}"))
+            for table in (
+                "events",
+                "customers",
+                "customer_aliases",
+                "in_app_message_impressions",
+                "message_stats_hourly",
+                "message_user_state",
+                "audience_members",
+                "rejected_events",
+                "erased_customers",
+            )
+        }
+
+    async def state(self, subject: str, org_id: UUID | None = None) -> UserState | None:
+        data = await self.redis.get(keys.user(org_id or self.org_id, subject))
+        return None if data is None else UserState.decode(data)
+
+    async def known_state(self, subject: str) -> UserState:
+        state = await self.state(subject)
+        assert state is not None
+        return state
+
+    async def changes(self) -> list[dict[bytes, bytes]]:
+        return [fields for _, fields in await self.redis.xrange(keys.CHANGES)]
+
+
+@asynccontextmanager
+async def recorder_world(database_url: str, redis_url: str) -> AsyncIterator[World]:
+    engine = create_engine(database_url)
+    async with redis_client(redis_url) as redis, blocking_redis_client(redis_url, BLOCK_MS) as blocking:
+        try:
+            yield World(database_url, redis_url, engine, redis, blocking)
+        finally:
+            await engine.dispose()
