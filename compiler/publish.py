@@ -91,7 +91,7 @@ async def publish(redis: Redis, org_id: UUID, compiled: Compiled) -> Published:
         if answer == "stale":
             return Published("stale", details[0])
         if answer == "missing":
-            await _write_bundles(redis, org_id, {sha: compiled.bundles[sha] for sha in details})
+            await write_bundles(redis, org_id, {sha: compiled.bundles[sha] for sha in details})
     raise PublishError(f"gave up after {_ATTEMPTS} tries, the last answer was: {answer}")
 
 
@@ -156,7 +156,8 @@ async def _move(redis: Redis, org_id: UUID, compiled: Compiled, before: _Before)
     return [part.decode() for part in answer]
 
 
-async def _write_bundles(redis: Redis, org_id: UUID, bundles: Mapping[str, bytes]) -> None:
+async def write_bundles(redis: Redis, org_id: UUID, bundles: Mapping[str, bytes]) -> None:
+    """To expire unless a manifest comes to name them. One that is there already keeps its bytes and its lifetime."""
     async with redis.pipeline(transaction=False) as pipeline:
         for sha, data in bundles.items():
             pipeline.set(keys.bundle(org_id, sha), data, nx=True, ex=UNREFERENCED_S)

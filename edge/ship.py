@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from edge.clock import NowMs
 from edge.overlay import Overlay
 from edge.spool import Spool, SpooledBatch
+from edge.stopping import stop_if_cancelled
 from edge.users import Users
 from wire import events, keys
 from wire.events import EventBatch
@@ -85,6 +86,7 @@ class Shipper:
         while True:
             await self.flush()
             await self._settle()
+            stop_if_cancelled()
             await self._rest()
 
     async def flush(self) -> None:

@@ -21,12 +21,12 @@ class Entry:
     lost: tuple[Lost, ...] = ()
 
 
-def read_entry(stream: bytes, id_: bytes, fields: Mapping[bytes, bytes] | None) -> Entry:
+def read_entry(stream: bytes, id_: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     """An entry whose body cannot be read stands for as many lost events as its sender counted.
 
-    `fields` None: it was deleted, and waits only for its acknowledgement.
+    No fields: it was deleted, and waits only for its acknowledgement.
     """
-    if fields is None:
+    if not fields:
         return Entry(stream, id_, None)
     name = _name(fields)
     body = fields.get(b"body", b"")

@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, Uuid, any_, delete, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.audiences.schemas import Use
@@ -59,7 +59,7 @@ async def messages_using(connection: AsyncConnection, org_id: UUID, audience_id:
     m = in_app_messages.c
     uses = or_(
         m.audience_id == audience_id,
-        m.exclude_audience_ids.any(audience_id),
+        literal(audience_id, Uuid) == any_(m.exclude_audience_ids),
         m.trigger["audienceId"].astext == str(audience_id),
     )
     query = select(m.id, m.name).where(m.org_id == org_id, uses).order_by(m.created_ms, m.id)

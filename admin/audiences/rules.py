@@ -55,10 +55,10 @@ def _combined(rule: Rule, pointer: str, others: Others, audience_id: UUID | None
     """What is wrong with the rule only together with those that it refers to, or that refer to it."""
     name = str(audience_id) if audience_id else ""
     rules = {**stored_rules(others), name: rule}
-    if find_cycle(rules):
+    if find_cycle(rules) is not None:
         message = "This audience would refer to itself, directly or through others."
         return [Problem(pointer, "audience_cycle", message)]
-    if find_oversized(rules):
+    if find_oversized(rules) is not None:
         message = "With the audiences that it refers to, or that refer to it, this rule is too large; split it."
         return [Problem(pointer, "rule_too_large", message)]
     return []

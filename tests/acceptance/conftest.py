@@ -9,7 +9,7 @@ from tests.support.processes import Processes
 
 
 @pytest.fixture
-def loop(processes: Processes, database_url: str, redis_db: str, data_dir: Path) -> Loop:
+def loop(database_url: str, redis_db: str, data_dir: Path, processes: Processes) -> Loop:
     """The four processes, running on a database and a Redis of the test's own."""
     made = Loop(processes, {"DATABASE_URL": database_url, "REDIS_URL": redis_db}, data_dir)
     made.start()

@@ -81,6 +81,17 @@ async def test_releasing_lets_the_next_one_take_over_at_once(postgres: AsyncEngi
     assert first.term is None
 
 
+async def test_releasing_a_lease_that_another_one_took_leaves_it_with_them(postgres: AsyncEngine) -> None:
+    first, second, third = (Lease(postgres, name) for name in ("first", "second", "third"))
+    await first.attempt()
+    await expire(postgres)
+    await second.attempt()
+    await first.release()
+    await third.attempt()
+    assert third.standing_by
+    assert second.term == (1, 2, "second")
+
+
 async def test_a_lease_that_is_not_renewed_counts_as_lost_after_its_time(postgres: AsyncEngine) -> None:
     clock = Clock()
     lease = Lease(postgres, "first", ttl_s=10, monotonic=clock)

@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from compiler.compile import Compiled, compile_org
-from compiler.publish import UNREFERENCED_S, Published, UnreadableOrgError, publish, read_org
+from compiler import publish as publish_module
+from compiler.publish import UNREFERENCED_S, Published, UnreadableOrgError, publish, read_org, write_bundles
 from compiler.snapshot import MessageRow
 from tests.support.compiler_rows import KEY, NOW_MS, ORG, audience_row, message_row, snapshot, uuid
 from wire import keys
@@ -149,13 +150,39 @@ async def test_a_bundle_that_was_lost_is_written_again(redis: Redis) -> None:
     assert (await read_org(redis, ORG))[0].version == version(2)
 
 
-async def test_bundles_are_never_changed_once_they_are_written(redis: Redis) -> None:
+async def test_writing_a_bundle_that_is_there_changes_neither_its_bytes_nor_its_lifetime(redis: Redis) -> None:
     made = compiled(version(1))
     [sha] = made.bundles
     await publish(redis, ORG, made)
-    await publish(redis, ORG, replace(made, manifest=replace(made.manifest, version=version(2)), bundles={sha: b"?"}))
+    await write_bundles(redis, ORG, {sha: b"other", "new": b"new"})
     data: Any = await redis.get(keys.bundle(ORG, sha))
     assert sha_of(data) == sha
+    assert await redis.ttl(keys.bundle(ORG, sha)) == -1
+    assert 0 < await redis.ttl(keys.bundle(ORG, "new")) <= UNREFERENCED_S
+
+
+async def test_a_bundle_that_another_compiler_named_meanwhile_is_not_retired(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (compiled(version(n), message_row(1 + n % 2)) for n in (1, 2, 3))
+    [kept] = first.bundles.keys() & third.bundles.keys()
+    await publish(redis, ORG, first)
+    look = publish_module._before
+
+    async def look_too_early(*arguments: Any) -> Any:
+        monkeypatch.setattr(publish_module, "_before", look)
+        before = await look(*arguments)
+        await publish(redis, ORG, second)
+        await publish(redis, ORG, third)
+        return before
+
+    monkeypatch.setattr(publish_module, "_before", look_too_early)
+    both = compiled(version(4), message_row(9))
+    await publish(redis, ORG, both)
+    await publish(redis, ORG, compiled(version(5), message_row(2)))
+    assert await redis.ttl(keys.bundle(ORG, kept)) == -1
+    [retired] = both.bundles
+    assert await redis.ttl(keys.bundle(ORG, retired)) > 0
 
 
 async def test_reading_an_org_says_what_is_wrong(redis: Redis) -> None:

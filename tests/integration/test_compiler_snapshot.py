@@ -126,10 +126,13 @@ async def test_a_later_revision_is_always_a_later_snapshot(postgres: AsyncEngine
 class _Result:
     version: Version
     messages: list[UUID]
+    waiting: list[int]
 
     async def take(self, postgres: AsyncEngine, org_id: UUID) -> None:
         snapshot = await take_snapshot(postgres, org_id, TERM)
-        self.version, self.messages = snapshot.version, [row.id for row in snapshot.messages]
+        self.version = snapshot.version
+        self.messages = [row.id for row in snapshot.messages]
+        self.waiting = [row.id for row in snapshot.waiting]
 
 
 async def _until_somebody_waits_for_a_lock(postgres: AsyncEngine) -> None:
@@ -142,6 +145,19 @@ async def _until_somebody_waits_for_a_lock(postgres: AsyncEngine) -> None:
                 if (await connection.execute(waiting)).scalar_one():
                     return
             await anyio.sleep(0.01)
+
+
+async def test_a_snapshot_is_of_one_moment(postgres: AsyncEngine, org: Authored) -> None:
+    """Else it could take an outbox row for done whose change it has not seen."""
+    async with anyio.create_task_group() as tasks, postgres.begin() as connection:
+        await connection.execute(text("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE"))
+        reading = _Result()
+        tasks.start_soon(reading.take, postgres, org.org_id)
+        await _until_somebody_waits_for_a_lock(postgres)
+        await insert_message(connection, org.org_id)
+        await outbox.announce(connection, org.org_id, NOW_MS)
+        await connection.commit()
+    assert (reading.messages, reading.waiting) == ([], [])
 
 
 async def test_what_is_announced_after_a_snapshot_is_not_taken_for_a_part_of_it(

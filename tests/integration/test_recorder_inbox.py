@@ -81,9 +81,7 @@ async def test_a_member_who_is_a_claimed_visitor_is_its_user(world: World) -> No
         ("unheard_of", []),
     ],
 )
-async def test_a_row_that_cannot_be_read_is_kept_aside_and_blocks_nobody(
-    world: World, kind: str, body: object
-) -> None:
+async def test_a_row_that_cannot_be_read_is_kept_aside_and_blocks_nobody(world: World, kind: str, body: object) -> None:
     await ask(world, kind, body)
     await world.ask_events(world.identify("ada"))
     await world.inbox.work_off()

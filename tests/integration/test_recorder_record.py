@@ -25,7 +25,9 @@ async def test_an_event_is_stored_as_it_came_and_makes_a_customer(world: World) 
     sent = world.event("report.exported", "ada", at_ms=NOW_MS - 5, received_ms=NOW_MS, properties={"pages": 3})
     recorded = await world.record(sent)
     assert (recorded.stored, recorded.duplicates) == (1, 0)
-    stored = await world.rows("SELECT org_id, id, subject, type, occurred_ms, received_ms, CAST(properties AS text) FROM events")
+    stored = await world.rows(
+        "SELECT org_id, id, subject, type, occurred_ms, received_ms, CAST(properties AS text) FROM events"
+    )
     assert stored == [(world.org_id, sent.id, "u:ada", "report.exported", NOW_MS - 5, NOW_MS, '{"pages": 3}')]
     assert await world.rows("SELECT subject, CAST(traits AS text), created_ms, last_seen_ms FROM customers") == [
         ("u:ada", "{}", NOW_MS, NOW_MS - 5)
@@ -111,7 +113,9 @@ async def test_traits_are_last_write_wins_in_whatever_order_they_come(world: Wor
         for place in order:
             write = writes[place]
             await world.record(
-                event(org_id, write.type, "ada", properties=write.properties, received_ms=write.received_ms, id_=write.id)
+                event(
+                    org_id, write.type, "ada", properties=write.properties, received_ms=write.received_ms, id_=write.id
+                )
             )
         state = await world.state("u:ada", org_id)
         assert state is not None
@@ -200,7 +204,10 @@ async def test_recorders_that_meet_the_same_customers_at_once_lose_nothing(world
             [
                 *(world.about(message_id, user=user, at_ms=NOW_MS + n) for user in picked),
                 *(world.identify(user, f"visitor of {user}", properties={f"t{n}": n}) for user in picked[:2]),
-                *(world.about(message_id, visitor=f"visitor of {user}", at_ms=NOW_MS + 1000 + n) for user in picked[3:]),
+                *(
+                    world.about(message_id, visitor=f"visitor of {user}", at_ms=NOW_MS + 1000 + n)
+                    for user in picked[3:]
+                ),
             ]
         )
     deliveries = sent * 2

@@ -27,7 +27,7 @@ NOW_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
 
 
-def event(  # noqa: PLR0913
+def event(
     org_id: UUID,
     type_: str = "report.exported",
     user: str | None = None,
@@ -99,6 +99,9 @@ class World:
         """Asked of the recorder, and not done yet."""
         async with self.engine.begin() as connection:
             await inbox.ask_events(connection, self.org_id, asked, NOW_MS)
+
+    async def ask_events_of(self, user: str) -> None:
+        await self.ask_events(self.identify(user))
 
     # What an org has
 

@@ -1,0 +1,189 @@
+"""Customers and server-side events, on their way through the inbox."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from store import inbox, tables
+from tests.support.admin_api import NOW_MS, Api, admin_api, standing_in_for_recorder
+from wire import codec
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    async with admin_api(database_url) as api:
+        yield api
+
+
+async def test_an_upsert_answers_with_the_customer_once_it_is_applied(api: Api) -> None:
+    async with standing_in_for_recorder(api):
+        customer = await api.data("PUT", "/customers/ada", {"traits": {"plan": "free", "tags": ["a", 1]}}, status=200)
+    assert (customer["userId"], customer["traits"]) == ("ada", {"plan": "free", "tags": ["a", 1]})
+    assert (customer["aliases"], customer["messages"]) == ([], [])
+    assert await api.data("GET", "/customers/ada") == customer
+
+
+async def test_an_upsert_is_an_identifying_event_in_the_inbox(api: Api) -> None:
+    assert await api.data("PUT", "/customers/a%2Fb", {"traits": {"plan": None}}, status=202) == {"accepted": True}
+    (event,) = await _inbox_events(api)
+    assert (event.type, event.subject, event.received_ms) == ("user.identified", "u:a/b", NOW_MS)
+    assert codec.from_json(event.properties) == {"plan": None}
+
+
+async def test_waiting_for_the_recorder_holds_no_connection(api: Api) -> None:
+    waiting = [asyncio.create_task(api.call("PUT", f"/customers/{n}", {"traits": {}})) for n in range(25)]
+    await asyncio.sleep(0.3)
+    async with asyncio.timeout(1.5):
+        assert await api.data("GET", "")
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {202}
+
+
+async def test_every_problem_of_traits_is_in_one_answer(api: Api) -> None:
+    deep: Any = 1
+    for _ in range(9):
+        deep = [deep]
+    traits = {"": 1, "x" * 129: 1, "nul": "\0", "big": 2**53 + 1, "deep": deep, "ok": {"a": [1, "x", None]}}
+    assert await api.problems("PUT", f"/customers/{'x' * 257}", {"traits": traits, "plan": 1}) == {
+        ("/path/userId", "invalid_user_id"),
+        ("/traits/", "invalid_trait_name"),
+        ("/traits/" + "x" * 128, "invalid_trait_name"),
+        ("/traits/nul", "nul_character"),
+        ("/traits/big", "integer_out_of_range"),
+        ("/traits/deep", "too_deep"),
+        ("/plan", "extra_forbidden"),
+    }
+    many = {f"t{number}": 1 for number in range(201)}
+    assert await api.problems("PUT", "/customers/ada", {"traits": many}) == {("/traits", "too_many_traits")}
+    large = {"t": "x" * 33_000}
+    assert await api.problems("PUT", "/customers/ada", {"traits": large}) == {("/traits", "too_large")}
+    assert await api.problems("PUT", "/customers/ada", {"traits": []}) == {("/traits", "dict_type")}
+    assert await api.rows(select(tables.inbox)) == []
+
+
+async def test_an_import_takes_the_good_and_lists_the_bad(api: Api) -> None:
+    customers: list[Any] = [
+        {"userId": "ada", "traits": {"plan": "free"}},
+        5,
+        {"userId": ""},
+        {"userId": "grace", "traits": {"x": "\0"}},
+        {"userId": "linus", "traits": {"t": "x" * 33_000}},
+        {"userId": "linus", "admin": True},
+        {"userId": "linus", "traits": []},
+        {"userId": "edsger"},
+    ]
+    answer = await api.data("POST", "/customers/bulk", {"customers": customers}, status=202)
+    assert answer["accepted"] == 2
+    assert [(item["index"], item["code"]) for item in answer["rejected"]] == [
+        (1, "not_an_object"),
+        (2, "invalid_user_id"),
+        (3, "nul_character"),
+        (4, "too_large"),
+        (5, "extra_forbidden"),
+        (6, "not_an_object"),
+    ]
+    assert [event.user_id for event in await _inbox_events(api)] == ["ada", "edsger"]
+    too_many = [{"userId": str(number)} for number in range(1_001)]
+    assert await api.problems("POST", "/customers/bulk", {"customers": too_many}) == {("/customers", "too_long")}
+    assert await api.problems("POST", "/customers/bulk", {}) == {("/customers", "missing")}
+
+
+async def test_a_customer_is_shown_with_aliases_and_messages(api: Api) -> None:
+    await api.add_customer("u:ada", {"plan": "free"})
+    message = await api.data("POST", "/in-app-messages", {"type": "banner", "content": {"body": "Hello"}})
+    org = {"org_id": api.org.org_id, "subject": "u:ada"}
+    alias = {"anonymous_id": "v1", "claimed_ms": NOW_MS}
+    await api.execute(insert(tables.customer_aliases).values(**org, **alias))
+    counts = {"impressions": 2, "clicks": 1, "recent_ms": [NOW_MS, NOW_MS - 1]}
+    await api.execute(insert(tables.message_user_state).values(**org, message_id=message["id"], **counts))
+    customer = await api.data("GET", "/customers/ada")
+    assert customer == {
+        "userId": "ada",
+        "traits": {"plan": "free"},
+        "createdAt": "2026-05-28T20:26:40.000Z",
+        "lastSeenAt": "2026-05-28T20:26:40.000Z",
+        "aliases": ["v1"],
+        "messages": [
+            {
+                "messageId": message["id"],
+                "name": "banner",
+                "impressions": 2,
+                "clicks": 1,
+                "dismissals": 0,
+                "lastImpressionAt": "2026-05-28T20:26:40.000Z",
+            }
+        ],
+    }
+
+
+async def test_an_unknown_customer_is_not_found_whatever_the_id(api: Api) -> None:
+    other = await api.new_org()
+    await other.add_customer("u:theirs")
+    await api.add_customer("a:visitor")
+    for user_id in ("nobody", "theirs", "visitor", "%00", "x" * 300, "a/b"):
+        assert (await api.error("GET", f"/customers/{user_id}", status=404))["code"] == "not_found"
+
+
+async def test_the_list_is_paged_and_searched_by_how_ids_begin(api: Api) -> None:
+    for subject in ("u:ada", "u:adam", "u:a_b", "u:bob", "a:adx"):
+        await api.add_customer(subject)
+    other = await api.new_org()
+    await other.add_customer("u:adele")
+
+    async def ids(query: str) -> list[str]:
+        page = await api.data("GET", f"/customers?{query}")
+        found = [item.get("userId") or item["anonymousId"] for item in page["items"]]
+        return found + (await ids(f"{query}&cursor={page['nextCursor']}") if page["nextCursor"] else [])
+
+    assert await ids("limit=2") == ["adx", "a_b", "ada", "adam", "bob"]
+    assert await ids("q=ad&limit=1") == ["adx", "ada", "adam"]
+    assert await ids("q=a_") == ["a_b"]
+    assert await ids("q=%25") == []
+
+
+async def test_erasing_is_asked_of_the_recorder(api: Api) -> None:
+    await api.add_customer("u:ada")
+    assert await api.data("DELETE", "/customers/ada", status=202) == {"accepted": True}
+    (row,) = await api.rows(select(tables.inbox))
+    assert (row.kind, row.body) == (inbox.ERASE, {"subject": "u:ada", "erasedMs": NOW_MS})
+    async with standing_in_for_recorder(api):
+        assert await api.data("DELETE", "/customers/ada", status=200) == {"userId": "ada"}
+        await api.error("GET", "/customers/ada", status=404)
+
+
+async def test_events_are_taken_one_by_one(api: Api) -> None:
+    events: list[Any] = [
+        {"eventType": "order.paid", "userId": "ada", "id": "1", "properties": {"amount": 49}},
+        {"eventType": "order.paid", "userId": "ada", "properties": {"x": "\0"}},
+        {"userId": "ada"},
+        {"eventType": "page.viewed", "anonymousId": "v1", "timestamp": "2026-05-28T20:00:00Z"},
+    ]
+    answer = await api.data("POST", "/events", {"events": events}, status=202)
+    assert answer["accepted"] == 2
+    assert [(item["index"], item["code"]) for item in answer["rejected"]] == [
+        (1, "nul_character"),
+        (2, "event_type_missing"),
+    ]
+    assert [(event.type, event.subject) for event in await _inbox_events(api)] == [
+        ("order.paid", "u:ada"),
+        ("page.viewed", "a:v1"),
+    ]
+    too_many = [{"eventType": "x", "userId": "ada"}] * 501
+    assert await api.problems("POST", "/events", {"events": too_many}) == {("/events", "too_long")}
+
+
+async def test_nothing_accepted_means_nothing_written(api: Api) -> None:
+    before = await api.data("GET", "/audit-log")
+    assert (await api.data("POST", "/events", {"events": [{}]}))["accepted"] == 0
+    assert (await api.data("POST", "/customers/bulk", {"customers": [{}]}))["accepted"] == 0
+    assert await api.rows(select(tables.inbox)) == []
+    assert await api.data("GET", "/audit-log") == before
+
+
+async def _inbox_events(api: Api) -> list[Any]:
+    rows = await api.rows(select(tables.inbox).order_by(tables.inbox.c.id))
+    return [event for row in rows for event in inbox.events_of(row.body)]

@@ -1,0 +1,136 @@
+"""Acknowledged events over states, until the states have them."""
+
+from uuid import UUID
+
+import pytest
+
+from edge.overlay import Overlay
+from edge.people import NOTHING_KNOWN, People
+from engine.state import with_events
+from tests.support.spooling import event
+from wire.events import IDENTIFIED, IMPRESSION, Event
+from wire.userstate import Seen, UserState
+
+ORG = UUID(int=7)
+MESSAGE = str(UUID(int=1))
+PROPERTIES = b'{"messageId":"%b"}' % MESSAGE.encode()
+
+
+def impression(occurred_ms: int = 5, **fields: object) -> Event:
+    return event(IMPRESSION, properties=PROPERTIES, occurred_ms=occurred_ms, **fields)  # type: ignore[arg-type]
+
+
+def claim(user_id: str = "ada", anonymous_id: str = "x") -> Event:
+    return event(IDENTIFIED, user_id=user_id, anonymous_id=anonymous_id, properties=b'{"plan":"gold"}')
+
+
+def test_events_are_found_by_org_and_subject() -> None:
+    overlay, seen = Overlay(), impression()
+    overlay.add(1, [seen, impression(user_id="bob"), impression(org_id=UUID(int=8))])
+    assert overlay.events((ORG, "u:ada")) == [seen]
+    assert overlay.events((ORG, "u:nobody")) == []
+
+
+def test_events_that_no_state_depends_on_are_not_kept() -> None:
+    overlay = Overlay()
+    overlay.add(1, [event("report.exported")])
+    assert overlay.subjects(1) == set()
+
+
+def test_an_event_that_was_sent_twice_counts_once() -> None:
+    overlay, seen = Overlay(), impression()
+    overlay.add(1, [seen])
+    overlay.add(2, [impression(occurred_ms=6, id=seen.id)])
+    assert overlay.events((ORG, "u:ada")) == [seen]
+
+
+def test_dropping_a_batch_leaves_the_others() -> None:
+    overlay, first, second = Overlay(), impression(1), impression(2)
+    overlay.add(1, [first])
+    overlay.add(2, [second])
+    overlay.drop(1)
+    assert overlay.events((ORG, "u:ada")) == [second]
+    overlay.drop(2)
+    overlay.drop(2)
+    assert len(overlay) == 0
+    assert overlay._by_subject == {}
+
+
+def test_a_claim_concerns_both_the_user_and_the_anonymous_visitor() -> None:
+    overlay = Overlay()
+    overlay.add(1, [claim()])
+    assert overlay.subjects(1) == {(ORG, "u:ada"), (ORG, "a:x")}
+    assert overlay.claims((ORG, "u:ada")) == {"x"}
+    assert overlay.claims((ORG, "a:x")) == set()
+    assert overlay.events((ORG, "a:x")) == []
+
+
+def test_laying_over_a_state_that_has_the_event_changes_nothing() -> None:
+    state = UserState(rev=3, seen={MESSAGE: Seen(1, recent_ms=(5,))})
+    assert with_events(state, [impression(5)]) == state
+
+
+class States:
+    """Stands in for the cache of user states."""
+
+    def __init__(self, **states: UserState | None) -> None:
+        self.states = {name.replace("_", ":", 1): state for name, state in states.items()}
+
+    async def get(self, org_id: UUID, subjects: list[str]) -> list[UserState | None]:
+        return [self.states.get(subject, NOTHING_KNOWN) for subject in subjects]
+
+
+def seen_once(at_ms: int) -> UserState:
+    return UserState(rev=1, seen={MESSAGE: Seen(1, recent_ms=(at_ms,))})
+
+
+@pytest.mark.anyio
+class TestPeople:
+    async def state(self, overlay: Overlay, states: States, *who: str | None) -> UserState | None:
+        return await People(states, overlay).state(ORG, *who)  # type: ignore[arg-type]
+
+    async def test_nobody_in_particular_has_the_empty_state(self) -> None:
+        assert await self.state(Overlay(), States(), None, None) == NOTHING_KNOWN
+
+    async def test_a_state_that_cannot_be_had_makes_the_person_unknown(self) -> None:
+        assert await self.state(Overlay(), States(u_ada=None), "ada", None) is None
+        assert await self.state(Overlay(), States(a_x=None), "ada", "x") is None
+        assert await self.state(Overlay(), States(a_x=None), None, "x") is None
+
+    async def test_a_user_and_the_visitor_they_were_are_one_person(self) -> None:
+        state = await self.state(Overlay(), States(u_ada=seen_once(1), a_x=seen_once(2)), "ada", "x")
+        assert state is not None and state.seen[MESSAGE] == Seen(2, recent_ms=(2, 1))
+
+    async def test_a_listed_alias_is_not_added_again(self) -> None:
+        ada = UserState(rev=2, seen=seen_once(2).seen, aliases=frozenset({"x"}))
+        state = await self.state(Overlay(), States(u_ada=ada, a_x=seen_once(2)), "ada", "x")
+        assert state is not None and state.seen[MESSAGE].impressions == 1
+
+    async def test_what_a_listed_alias_just_did_is_the_users(self) -> None:
+        overlay = Overlay()
+        overlay.add(1, [impression(9, user_id=None, anonymous_id="x")])
+        ada = UserState(rev=2, seen=seen_once(2).seen, aliases=frozenset({"x"}))
+        state = await self.state(overlay, States(u_ada=ada), "ada", "x")
+        assert state is not None and state.seen[MESSAGE].impressions == 2
+
+    async def test_a_claim_just_made_counts_without_the_anonymous_id(self) -> None:
+        overlay = Overlay()
+        overlay.add(1, [claim()])
+        state = await self.state(overlay, States(a_x=seen_once(2)), "ada", None)
+        assert state is not None and state.seen[MESSAGE].impressions == 1
+        assert state.traits == {"plan": "gold"}
+
+    async def test_what_leaves_the_overlay_while_states_are_read_still_counts(self) -> None:
+        overlay = Overlay()
+        overlay.add(1, [impression()])
+
+        class Slow(States):
+            async def get(self, org_id: UUID, subjects: list[str]) -> list[UserState | None]:
+                read = await super().get(org_id, subjects)
+                overlay.drop(1)
+                return read
+
+        for who in (("ada", None), ("ada", "x")):
+            overlay.add(1, [impression()])
+            state = await self.state(overlay, Slow(), *who)
+            assert state is not None and state.seen[MESSAGE].impressions == 1

@@ -1,0 +1,212 @@
+"""What is acknowledged is on disk, in order and whole; what cannot be stored is not acknowledged."""
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edge.spool
+from edge.spool import Spool, SpooledBatch, SpoolError, SpoolFullError
+from tests.support.spooling import event
+from wire.events import EventBatch
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def spool_in(
+    folder: Path, *, max_bytes: int = 1_000_000, on_commit: Callable[[EventBatch], None] = lambda batch: None
+) -> AsyncIterator[tuple[Spool, list[SpooledBatch]]]:
+    spool = Spool(folder, max_bytes, on_commit)
+    stored = await spool.open()
+    try:
+        yield spool, stored
+    finally:
+        await spool.close()
+
+
+async def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> None:
+    first, second = event("first"), event("second")
+    async with spool_in(tmp_path) as (spool, stored):
+        assert stored == []
+        await spool.append([first])
+        await spool.append([second])
+        spool_id = spool.id
+    async with spool_in(tmp_path) as (spool, stored):
+        assert spool.id == spool_id
+        assert [EventBatch.decode(batch.body) for batch in stored] == [
+            EventBatch(spool_id, 1, (first,)),
+            EventBatch(spool_id, 2, (second,)),
+        ]
+        assert spool.bytes == sum(len(batch.body) for batch in stored)
+
+
+async def test_each_spool_has_an_id_of_its_own(tmp_path: Path) -> None:
+    async with spool_in(tmp_path / "a") as (one, _), spool_in(tmp_path / "b") as (other, _):
+        assert one.id != other.id
+
+
+async def test_events_that_arrive_together_make_one_batch(tmp_path: Path) -> None:
+    batches: list[EventBatch] = []
+    async with spool_in(tmp_path, on_commit=batches.append) as (spool, _):
+        await asyncio.gather(*(spool.append([event(f"e{number}")]) for number in range(20)))
+    assert [each.type for batch in batches for each in batch.events] == [f"e{number}" for number in range(20)]
+    assert len(batches) < 5
+
+
+async def test_the_batch_is_handed_on_before_anyone_is_told(tmp_path: Path) -> None:
+    batches: list[EventBatch] = []
+    async with spool_in(tmp_path, on_commit=batches.append) as (spool, _):
+        await spool.append([event()])
+        assert len(batches) == 1
+
+
+async def test_a_number_is_never_used_twice(tmp_path: Path) -> None:
+    async with spool_in(tmp_path) as (spool, _):
+        await spool.append([event()])
+        await spool.append([event()])
+        await spool.remove([1, 2])
+        assert spool.bytes == 0
+    batches: list[EventBatch] = []
+    async with spool_in(tmp_path, on_commit=batches.append) as (spool, stored):
+        assert stored == []
+        await spool.append([event()])
+    assert [batch.number for batch in batches] == [3]
+
+
+async def test_only_what_is_named_is_removed(tmp_path: Path) -> None:
+    async with spool_in(tmp_path) as (spool, _):
+        for _ in range(3):
+            await spool.append([event()])
+        await spool.remove([2, 99])
+        assert [batch.number for batch in await spool.read(0, 1_000_000)] == [1, 3]
+        assert [batch.number for batch in await spool.read(0, 1)] == [1]
+        assert [batch.number for batch in await spool.read(1, 1)] == [3]
+
+
+async def test_a_full_spool_refuses_until_there_is_room(tmp_path: Path) -> None:
+    big = event(properties=b'"' + b"x" * 600 + b'"')
+    async with spool_in(tmp_path, max_bytes=1_500) as (spool, _):
+        await spool.append([big])
+        with pytest.raises(SpoolFullError):
+            await spool.append([big, big])
+        await spool.append([event()])
+        await spool.remove([1, 2])
+        await spool.append([big])
+    async with spool_in(tmp_path) as (_, stored):
+        assert [batch.number for batch in stored] == [3]
+
+
+async def test_the_bound_counts_what_is_still_on_its_way(tmp_path: Path) -> None:
+    big = event(properties=b'"' + b"x" * 600 + b'"')
+    async with spool_in(tmp_path, max_bytes=2_000) as (spool, _):
+        outcomes = await asyncio.gather(*(spool.append([big]) for _ in range(10)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes].count(SpoolFullError) == 8
+
+
+async def test_two_processes_cannot_share_a_spool(tmp_path: Path) -> None:
+    async with spool_in(tmp_path):
+        with pytest.raises(SpoolError, match="another process uses the spool.*INAPP_DATA_DIR"):
+            await Spool(tmp_path, 1_000, lambda batch: None).open()
+
+
+async def test_a_file_that_is_no_spool_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "spool.sqlite").write_bytes(b"this is not SQLite" * 1000)
+    spool = Spool(tmp_path, 1_000, lambda batch: None)
+    with pytest.raises(SpoolError, match="cannot open the spool"):
+        await spool.open()
+    await spool.close()
+
+
+class FailingConnection(sqlite3.Connection):
+    """Fails every insert of a batch with `failure`, once that is set."""
+
+    failure: sqlite3.OperationalError | None = None
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if "INSERT INTO batches" in sql and self.failure is not None:
+            raise self.failure
+        return super().execute(sql, *parameters)
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes writes fail with an SQLite error code."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        edge.spool.sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=FailingConnection)
+    )
+
+    def start(code: int) -> None:
+        failure = sqlite3.OperationalError("made up")
+        failure.sqlite_errorcode = code
+        monkeypatch.setattr(FailingConnection, "failure", failure)
+
+    return start
+
+
+async def test_a_failed_write_acknowledges_nothing_and_breaks_the_spool(
+    tmp_path: Path, fail: Callable[[int], None]
+) -> None:
+    batches: list[EventBatch] = []
+    async with spool_in(tmp_path, on_commit=batches.append) as (spool, _):
+        await spool.append([event()])
+        fail(sqlite3.SQLITE_IOERR_FSYNC)
+        outcomes = await asyncio.gather(*(spool.append([event()]) for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [SpoolError] * 3
+        assert isinstance(spool.broken.exception(), SpoolError)
+        with pytest.raises(SpoolError):
+            await spool.append([event()])
+        with pytest.raises(SpoolError):
+            await spool.check_writable()
+    assert len(batches) == 1
+
+
+async def test_a_full_disk_refuses_and_recovers(
+    tmp_path: Path, fail: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with spool_in(tmp_path) as (spool, _):
+        fail(sqlite3.SQLITE_FULL)
+        with pytest.raises(SpoolFullError):
+            await spool.append([event()])
+        assert spool.bytes == 0
+        monkeypatch.setattr(FailingConnection, "failure", None)
+        await spool.append([event()])
+    async with spool_in(tmp_path) as (_, stored):
+        assert [batch.number for batch in stored] == [1]
+
+
+async def test_every_commit_is_synced(tmp_path: Path) -> None:
+    async with spool_in(tmp_path) as (spool, _):
+        pragmas = await spool._call(
+            lambda connection: [
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+            ]
+        )
+    assert pragmas == ["wal", 2]
+
+
+@pytest.mark.parametrize("acknowledged", [1, 100, 1000])
+async def test_a_kill_in_mid_stream_loses_nothing_acknowledged(tmp_path: Path, acknowledged: int) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.spooling", str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    told = [writer.stdout.readline().strip() for _ in range(acknowledged)]
+    writer.send_signal(signal.SIGKILL)
+    told += [line.strip() for line in writer.stdout if line.endswith("\n")]
+    writer.wait()
+    writer.stdout.close()
+    async with spool_in(tmp_path) as (_, stored):
+        kept = [str(each.id) for batch in stored for each in EventBatch.decode(batch.body).events]
+    assert len(told) >= acknowledged
+    assert set(told) <= set(kept)
+    assert len(kept) == len(set(kept))
+    assert [batch.number for batch in stored] == list(range(1, len(stored) + 1))
