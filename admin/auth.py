@@ -18,6 +18,7 @@ from admin.runtime import Transaction
 from service.errors import ApiError
 from store.tables import api_keys, orgs
 from wire import apikeys
+from wire.apikeys import ApiKey
 
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey", description="A secret key, sk_…")
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A secret key, sk_…")
@@ -31,21 +32,27 @@ class Identity:
     actor: Actor
 
 
-async def identify(
-    org_id: Annotated[str, Path(alias="orgId", json_schema_extra={"format": "uuid"})],
-    connection: Transaction,
+async def read_key(
     header: Annotated[str | None, Depends(_header)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Identity:
-    """401 for a key that is not valid, 403 for a public one, 404 for another org's path, whether that org exists."""
-    text = header or (bearer.credentials if bearer else "")
-    key = apikeys.parse(text)
+) -> ApiKey:
+    """What can be refused without the database: 401 for what is no key, 403 for a public one."""
+    key = apikeys.parse(header or (bearer.credentials if bearer else ""))
     if key is None:
         raise _invalid_key()
     if key.kind == "pk":
         raise ApiError(
             403, "public_key_on_admin", "This is a public key; the admin API takes a secret key, which begins with sk_."
         )
+    return key
+
+
+async def identify(
+    org_id: Annotated[str, Path(alias="orgId", json_schema_extra={"format": "uuid"})],
+    key: Annotated[ApiKey, Depends(read_key)],
+    connection: Transaction,
+) -> Identity:
+    """401 for a key that is not valid, 404 for another org's path, whether that org exists or not."""
     identity = await _find(connection, key.digest)
     if identity is None:
         raise _invalid_key()

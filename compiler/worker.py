@@ -72,9 +72,8 @@ class Worker:
         self.schedule = Schedule(self.wake, self._backlog.change)
 
     def changed(self, org_id: UUID) -> None:
-        """An org changed just now; also ends its waiting for a retry, as the change may be what mends it."""
+        """An org changed just now. It does not wait for a retry: the change may be what mends it."""
         if self._lease.term is not None:
-            self._retries.pop(org_id, None)
             self._backlog.change(org_id)
 
     def wake(self) -> None:

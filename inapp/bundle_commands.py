@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 from redis.exceptions import RedisError
+from rich.markup import escape
 from rich.table import Table
-from rich.tree import Tree
 
 from compiler.publish import UnreadableOrgError, read_org
 from inapp.console import fail, out
@@ -36,7 +36,8 @@ def inspect(org_id: OrgId, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
         fail(f"Redis does not answer: {error}")
     out.print(_manifest(manifest))
     for audience_id, bundle in bundles.items():
-        out.print(_bundle(bundle, manifest.bundles[audience_id]))
+        for line in _bundle(bundle, manifest.bundles[audience_id]):
+            out.print(line)
 
 
 def _manifest(manifest: Manifest) -> Table:
@@ -49,20 +50,19 @@ def _manifest(manifest: Manifest) -> Table:
     return table
 
 
-def _bundle(bundle: Bundle, sha: str) -> Tree:
+def _bundle(bundle: Bundle, sha: str) -> list[str]:
     audience = "everyone" if bundle.audience_id == EVERYONE else f"audience {bundle.audience_id}"
-    tree = Tree(f"\n[bold]{audience}[/]  [dim]{sha[:12]}[/]")
+    lines = [f"\n[bold]{audience}[/]  [dim]{sha[:12]}[/]"]
     if bundle.audience_id != EVERYONE:
-        tree.add("static list" if bundle.rule is None else json.dumps(bundle.rule), style="cyan")
-    for message in bundle.messages:
-        tree.add(_message(message))
-    return tree
+        rule = "static list" if bundle.rule is None else json.dumps(bundle.rule)
+        lines.append(f"  [cyan]{escape(rule)}[/]")
+    return lines + [_message(message) for message in bundle.messages]
 
 
 def _message(message: CompiledMessage) -> str:
     content: dict[str, Any] = json.loads(message.json)["content"]
     parts = [
-        f"{message.priority:>3}  {message.slot}  [bold]{content.get('title') or content['body'][:40]}[/]",
+        f"  {message.priority:>3}  {escape(message.slot)}  [bold]{escape(content.get('title') or content['body'][:40])}[/]",
         f"[dim]{message.id} v{message.version}[/]",
     ]
     if message.starts_ms is not None:

@@ -50,6 +50,8 @@ def list_keys(org_id: OrgId, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List an org's keys, the revoked ones too."""
     listed = in_transaction(data_dir, lambda connection: service.list_keys(connection, org_id))
     table = Table("Id", "Name", "Kind", "Env", "Role", "Ends with", "Made", "Revoked", box=None)
+    table.columns[0].no_wrap = True
+    table.columns[0].min_width = 36
     for key in listed:
         made, revoked = key.created_at[:10], (key.revoked_at or "")[:10]
         table.add_row(str(key.id), key.name, key.kind, key.env, key.role or "", f"…{key.hint}", made, revoked)

@@ -13,30 +13,30 @@ S = TypeVar("S", bound=RedisProcessSettings)
 
 def admin() -> None:
     """Run the authoring API (DATABASE_URL; INAPP_HOST, INAPP_PORT)."""
-    from admin import app as process  # noqa: PLC0415 - a process loads only itself
+    from admin.app import AdminSettings, run  # noqa: PLC0415 - a process loads only itself
 
-    process.run(_settings(process.AdminSettings, "admin"))
+    run(_settings(AdminSettings, "admin"))
 
 
 def compiler() -> None:
     """Run the process that turns messages into bundles (DATABASE_URL, REDIS_URL)."""
-    from compiler import app as process  # noqa: PLC0415
+    from compiler.app import CompilerSettings, run  # noqa: PLC0415
 
-    process.run(_settings(process.CompilerSettings, "compiler"))
+    run(_settings(CompilerSettings, "compiler"))
 
 
 def edge() -> None:
     """Run the tier that SDKs talk to (REDIS_URL; INAPP_DATA_DIR for its spool and last good bundles)."""
-    from edge import app as process  # noqa: PLC0415
+    from edge.app import EdgeSettings, run  # noqa: PLC0415
 
-    process.run(_settings(process.EdgeSettings, "edge"))
+    run(_settings(EdgeSettings, "edge"))
 
 
 def recorder() -> None:
     """Run the process that writes events to Postgres exactly once (DATABASE_URL, REDIS_URL)."""
-    from recorder import app as process  # noqa: PLC0415
+    from recorder.app import RecorderSettings, run  # noqa: PLC0415
 
-    process.run(_settings(process.RecorderSettings, "recorder"))
+    run(_settings(RecorderSettings, "recorder"))
 
 
 def add_to(app: typer.Typer) -> None:

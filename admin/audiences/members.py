@@ -1,15 +1,19 @@
 """Who is in an audience: customers whom its rule holds for, or whoever is on its list."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from admin.audiences import queries
+from admin.audiences.rules import stored_rules
 from admin.audiences.schemas import Count
 from admin.fields import Page
 from admin.paging import encode_cursor, page, read_subject
 from admin.subjects import CustomerRef, ref
+from store.rule_sql import rule_condition
 from store.tables import audience_members, customers
 
 _SAMPLE_SIZE = 10
@@ -36,6 +40,14 @@ def listed(org_id: UUID, audience_id: UUID) -> Members:
 def ruled(org_id: UUID, condition: ColumnElement[bool]) -> Members:
     """`condition`: over `customers`, as `store.rule_sql` makes it."""
     return Members(customers, (customers.c.org_id == org_id) & condition)
+
+
+async def of_audience(connection: AsyncConnection, row: Row[Any], now_ms: int) -> Members:
+    if row.rule is None:
+        return listed(row.org_id, row.id)
+    rules = stored_rules(await queries.rules_of(connection, row.org_id))
+    condition = rule_condition(rules[str(row.id)], org_id=row.org_id, rules=rules, now_ms=now_ms)
+    return ruled(row.org_id, condition)
 
 
 async def count(connection: AsyncConnection, members: Members) -> int:

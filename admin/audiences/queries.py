@@ -6,6 +6,7 @@ from sqlalchemy import Row, Uuid, any_, delete, insert, literal, or_, select, up
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.audiences.schemas import Use
+from admin.errors import not_found
 from admin.paging import Place, newest_first
 from store.tables import audiences, in_app_messages
 
@@ -16,11 +17,13 @@ async def insert_audience(connection: AsyncConnection, **values: Any) -> Row[Any
     return (await connection.execute(insert(audiences).values(**values).returning(*_a))).one()
 
 
-async def select_audience(
-    connection: AsyncConnection, org_id: UUID, audience_id: UUID, *, lock: bool = False
-) -> Row[Any] | None:
+async def get_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID, *, lock: bool = False) -> Row[Any]:
+    """Raises ApiError 404."""
     query = select(*_a).where(_a.org_id == org_id, _a.id == audience_id)
-    return (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    if row is None:
+        raise not_found()
+    return row
 
 
 async def list_audiences(

@@ -3,7 +3,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from admin.audiences import service
+from admin.audiences import membership, service
 from admin.audiences.schemas import (
     Audience,
     AudienceDetails,
@@ -78,7 +78,7 @@ async def list_members(
     viewer: Viewer, connection: Transaction, now_ms: NowMs, audience_id: PathId, query: Annotated[PageQuery, Query()]
 ) -> Response:
     """In the order of their ids, anonymous visitors first."""
-    return success(await service.list_members(connection, viewer.org_id, audience_id, query, now_ms))
+    return success(await membership.list_members(connection, viewer.org_id, audience_id, query, now_ms))
 
 
 @router.post("/{id}/members", response_model=Envelope[MembersChanged], responses={**_LATER, **_NOT_STATIC})
@@ -91,9 +91,9 @@ async def change_members(
     payload: Change,
 ) -> Response:
     """Adds users to a static audience and removes them. Answers once it is done, or after 2 s with 202."""
-    inbox_id = await service.change_members(connection, editor.actor, audience_id, payload, now_ms)
+    inbox_id = await membership.change_members(connection, editor.actor, audience_id, payload, now_ms)
     if not await applied(runtime, connection, inbox_id):
         return success(MembersChanged(), 202)
     async with runtime.engine.connect() as fresh:
-        count = await service.count_members(fresh, editor.org_id, audience_id)
+        count = await membership.count_members(fresh, editor.org_id, audience_id)
     return success(MembersChanged(member_count=count))

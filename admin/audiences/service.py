@@ -9,30 +9,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin import payloads
 from admin.audiences import members, queries
-from admin.audiences.members import Members
 from admin.audiences.rules import read_rule, refers_to, stored_rules
 from admin.audiences.schemas import (
-    MAX_MEMBERS_AT_ONCE,
     Audience,
     AudienceDetails,
     Count,
-    MembersChange,
     NewAudience,
     Preview,
     Uses,
 )
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
-from admin.errors import conflict, not_found
+from admin.errors import conflict
 from admin.fields import Page
 from admin.orgs.queries import lock_org
 from admin.paging import PageQuery, page, read_place
-from admin.subjects import CustomerRef
-from service.errors import invalid_payload
-from store import inbox, outbox
+from store import outbox
 from store.ids import new_id
 from store.rule_sql import rule_condition
-from wire import subjects, times
+from wire import times
 from wire.problems import Problem
 from wire.rules import parse_rule, to_json
 
@@ -64,8 +59,8 @@ async def list_audiences(connection: AsyncConnection, org_id: UUID, query: PageQ
 
 
 async def get_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID, now_ms: int) -> AudienceDetails:
-    row = _found(await queries.select_audience(connection, org_id, audience_id))
-    counted = await members.counted(connection, await _members_of(connection, row, now_ms))
+    row = await queries.get_audience(connection, org_id, audience_id)
+    counted = await members.counted(connection, await members.of_audience(connection, row, now_ms))
     used_by = await _uses(connection, org_id, audience_id)
     shown = _show(row).model_dump()
     return AudienceDetails(**shown, member_count=counted.count, sample=counted.sample, used_by=used_by)
@@ -76,7 +71,7 @@ async def patch_audience(
 ) -> Audience:
     given = payloads.json_object(payload)
     await lock_org(connection, actor.org_id)
-    row = _found(await queries.select_audience(connection, actor.org_id, audience_id, lock=True))
+    row = await queries.get_audience(connection, actor.org_id, audience_id, lock=True)
     before = _document(row)
     problems = [*_kind_problems(before, given), *await _rule_problems(connection, actor.org_id, given, audience_id)]
     new = payloads.read(NewAudience, {**before, **given}, problems)
@@ -95,7 +90,7 @@ async def patch_audience(
 async def delete_audience(connection: AsyncConnection, actor: Actor, audience_id: UUID, now_ms: int) -> None:
     """Waits for messages that are just being written for it, and is then refused."""
     await lock_org(connection, actor.org_id)
-    row = _found(await queries.select_audience(connection, actor.org_id, audience_id, lock=True))
+    row = await queries.get_audience(connection, actor.org_id, audience_id, lock=True)
     uses = await _uses(connection, actor.org_id, audience_id)
     if uses.messages or uses.audiences:
         message = "Messages or other audiences use this audience; see details, and take it out of them first."
@@ -114,46 +109,6 @@ async def preview(connection: AsyncConnection, org_id: UUID, payload: object, no
     return await members.counted(connection, members.ruled(org_id, condition))
 
 
-async def list_members(
-    connection: AsyncConnection, org_id: UUID, audience_id: UUID, query: PageQuery, now_ms: int
-) -> Page[CustomerRef]:
-    row = _found(await queries.select_audience(connection, org_id, audience_id))
-    found = await _members_of(connection, row, now_ms)
-    return await members.listing(connection, found, query.cursor, query.limit)
-
-
-async def change_members(
-    connection: AsyncConnection, actor: Actor, audience_id: UUID, payload: object, now_ms: int
-) -> int:
-    """The id of the inbox row with which the recorder is asked."""
-    given = payloads.json_object(payload)
-    row = _found(await queries.select_audience(connection, actor.org_id, audience_id))
-    if row.rule is not None:
-        raise conflict(
-            "audience_has_rule", "This audience's members follow from its rule; only a static one is listed."
-        )
-    change = payloads.read(MembersChange, given)
-    if problems := list(_change_problems(change)):
-        raise invalid_payload(problems)
-    counts = {"added": (None, len(change.add)), "removed": (None, len(change.remove))}
-    await _audit(connection, actor, "members", row, counts, now_ms)
-    add, remove = map(subjects.user, change.add), map(subjects.user, change.remove)
-    return await inbox.ask_members(connection, actor.org_id, audience_id, list(add), list(remove), now_ms)
-
-
-async def count_members(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> int:
-    """Of a static audience."""
-    return await members.count(connection, members.listed(org_id, audience_id))
-
-
-async def _members_of(connection: AsyncConnection, row: Row[Any], now_ms: int) -> Members:
-    if row.rule is None:
-        return members.listed(row.org_id, row.id)
-    rules = stored_rules(await queries.rules_of(connection, row.org_id))
-    condition = rule_condition(rules[str(row.id)], org_id=row.org_id, rules=rules, now_ms=now_ms)
-    return members.ruled(row.org_id, condition)
-
-
 async def _rule_problems(
     connection: AsyncConnection, org_id: UUID, given: Mapping[str, Any], audience_id: UUID | None
 ) -> list[Problem]:
@@ -166,13 +121,6 @@ def _kind_problems(before: Mapping[str, Any], given: Mapping[str, Any]) -> Itera
     if "rule" in given and (given["rule"] is None) != (before["rule"] is None):
         message = "A static audience stays static, and one with a rule keeps one; make another audience instead."
         yield Problem("/rule", "audience_kind_fixed", message)
-
-
-def _change_problems(change: MembersChange) -> Iterator[Problem]:
-    if len(change.add) + len(change.remove) > MAX_MEMBERS_AT_ONCE:
-        yield Problem("", "too_long", f"Change at most {MAX_MEMBERS_AT_ONCE:,} members at once.")
-    if set(change.add) & set(change.remove):
-        yield Problem("/remove", "duplicate", "Nobody can be added and removed at once.")
 
 
 async def _refuse_taken_name(connection: AsyncConnection, org_id: UUID, name: str, audience_id: UUID | None) -> None:
@@ -213,12 +161,6 @@ def _show(row: Row[Any]) -> Audience:
         updated_at=times.to_iso(row.updated_ms),
         **_document(row),
     )
-
-
-def _found(row: Row[Any] | None) -> Row[Any]:
-    if row is None:
-        raise not_found()
-    return row
 
 
 async def _audit(

@@ -5,6 +5,7 @@ from typing import Any
 
 CUSTOMERS = 500
 BETA_TESTERS = "Beta testers"
+WELCOME = "Welcome"
 STARS = {
     "ada": {"name": "Ada", "plan": "free", "country": "GB", "exports": 14, "appVersion": "3.2.0"},
     "grace": {"name": "Grace", "plan": "pro", "country": "US", "exports": 230, "appVersion": "3.2.0"},
@@ -64,7 +65,7 @@ def messages(audience_ids: dict[str, str], now: datetime) -> list[dict[str, Any]
     until_answered = {"stopAfter": ["click", "dismiss"]}
     return [
         {
-            "name": "Welcome",
+            "name": WELCOME,
             "type": "banner",
             "content": {
                 "title": "Welcome to Acme Reports",

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
-from rich.markup import escape
 
 from inapp.console import fail, out
 from inapp.demo import content
@@ -63,34 +62,32 @@ def _write_ready(path: Path, addresses: Addresses, org: DemoOrg, page: str) -> N
 
 
 def _print_tour(addresses: Addresses, org: DemoOrg, page: str) -> None:
-    api = f"{addresses.admin}/api/v1/orgs/{org.org_id}"
-    edge = f"{addresses.edge}/api/v1"
-    out.print(
-        f"""
-[bold]The page with messages   [link={page}]{page}[/link][/]
-Admin API                {addresses.admin}/docs
-Edge API                 {addresses.edge}/docs
-
-Org          {org.org_id}
-Secret key   {org.secret_key}   [dim]for the admin API, keep it on servers[/]
-Public key   {org.public_key}   [dim]for apps[/]
-
-[bold]Step by step, in another terminal[/]"""
-    )
-    for title, command in _steps(api, edge, org):
+    out.print(f"\n[bold]The page with messages   [link={page}]{page}[/link][/]")
+    out.print(f"Admin API                {addresses.admin}/docs")
+    out.print(f"Edge API                 {addresses.edge}/docs")
+    out.print("\n[bold]Step by step, in another terminal[/]")
+    for title, command in _steps(addresses, org):
         out.print(f"\n[cyan]# {title}[/]")
-        out.print(escape(command))
+        out.print(command, markup=False)
     out.print("\nCtrl-C stops everything; the next start keeps the data.\n")
 
 
-def _steps(api: str, edge: str, org: DemoOrg) -> list[tuple[str, str]]:
-    secret = f"-H 'X-API-Key: {org.secret_key}' -H 'Content-Type: application/json'"
-    public = f'"apiKey":"{org.public_key}","userId":"ada"'
+def _steps(addresses: Addresses, org: DemoOrg) -> list[tuple[str, str]]:
+    names = (
+        f"ADMIN={addresses.admin}/api/v1/orgs/{org.org_id}",
+        f"EDGE={addresses.edge}/api/v1",
+        f"SECRET={org.secret_key}",
+        f"PUBLIC={org.public_key}",
+        f"MESSAGE={org.welcome_id}",
+    )
+    headers = '-H "X-API-Key: $SECRET" -H "Content-Type: application/json"'
+    ada = """-d '{"apiKey":"'$PUBLIC'","userId":"ada"}'"""
     message = '{"type":"banner","content":{"title":"Hello","body":"From my terminal"},"priority":90}'
     return [
-        ("Write a message; it is live at once", f"curl -s {api}/in-app-messages {secret} -d '{message}'"),
-        ("What does Ada get? (take an id from here)", f"curl -s {edge}/in-app-messages/fetch -d '{{{public}}}'"),
-        ("She saw it", f"curl -s {edge}/in-app-messages/MESSAGE_ID/impressions -d '{{{public}}}'"),
-        ("She clicked it", f"curl -s {edge}/in-app-messages/MESSAGE_ID/clicks -d '{{{public}}}'"),
-        ("Count", f"curl -s {api}/in-app-messages/stats {secret}"),
+        ("Where it is. The secret key is for servers, the public key for apps", "\n".join(names)),
+        ("Write a message; it is live at once", f"curl -s $ADMIN/in-app-messages {headers} -d '{message}'"),
+        ("What does Ada get?", f"curl -s $EDGE/in-app-messages/fetch {ada}"),
+        ("She saw one of them", f"curl -s $EDGE/in-app-messages/$MESSAGE/impressions {ada}"),
+        ("She clicked it", f"curl -s $EDGE/in-app-messages/$MESSAGE/clicks {ada}"),
+        ("Count", f"curl -s $ADMIN/in-app-messages/stats {headers}"),
     ]

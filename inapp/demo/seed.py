@@ -19,12 +19,15 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class DemoOrg:
-    """The seeded org and its keys, kept in the data folder so that the next run uses the same."""
+    """The seeded org and its keys, kept in the data folder so that the next run uses the same.
+
+    `welcome_id`: the message that every customer gets; None until everything is seeded.
+    """
 
     org_id: str
     secret_key: str
     public_key: str
-    seeded: bool = False
+    welcome_id: str | None = None
 
 
 def demo_org(data_dir: Path, admin_url: str) -> DemoOrg:
@@ -34,10 +37,9 @@ def demo_org(data_dir: Path, admin_url: str) -> DemoOrg:
     if org is None or not _is_known(_client(admin_url, org)):
         org = _create(data_dir)
         _keep(kept, org)
-    if not org.seeded:
+    if org.welcome_id is None:
         with step(f"Seeding {content.CUSTOMERS} customers, audiences and messages"):
-            _seed(_client(admin_url, org))
-        org = replace(org, seeded=True)
+            org = replace(org, welcome_id=_seed(_client(admin_url, org)))
         _keep(kept, org)
     return org
 
@@ -73,7 +75,8 @@ def _keep(kept: Path, org: DemoOrg) -> None:
     kept.write_text(json.dumps(asdict(org)))
 
 
-def _seed(client: AdminClient) -> None:
+def _seed(client: AdminClient) -> str:
+    """Returns the id of the message that everybody gets."""
     known = _ids_by_name(client, "/audiences")
     for audience in content.AUDIENCES:
         if audience["name"] not in known:
@@ -83,7 +86,8 @@ def _seed(client: AdminClient) -> None:
     there = _ids_by_name(client, "/in-app-messages")
     for message in content.messages(known, datetime.now(UTC)):
         if message["name"] not in there:
-            client.call("POST", "/in-app-messages", message)
+            there[message["name"]] = client.call("POST", "/in-app-messages", message)["id"]
+    return there[content.WELCOME]
 
 
 def _ids_by_name(client: AdminClient, path: str) -> dict[str, str]:

@@ -8,8 +8,8 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from compiler.compile import Compiled, compile_org
 from compiler import publish as publish_module
+from compiler.compile import Compiled, compile_org
 from compiler.publish import UNREFERENCED_S, Published, UnreadableOrgError, publish, read_org, write_bundles
 from compiler.snapshot import MessageRow
 from tests.support.compiler_rows import KEY, NOW_MS, ORG, audience_row, message_row, snapshot, uuid
@@ -161,28 +161,24 @@ async def test_writing_a_bundle_that_is_there_changes_neither_its_bytes_nor_its_
     assert 0 < await redis.ttl(keys.bundle(ORG, "new")) <= UNREFERENCED_S
 
 
-async def test_a_bundle_that_another_compiler_named_meanwhile_is_not_retired(
+async def test_what_another_compiler_published_in_between_is_retired_as_well(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second, third = (compiled(version(n), message_row(1 + n % 2)) for n in (1, 2, 3))
-    [kept] = first.bundles.keys() & third.bundles.keys()
-    await publish(redis, ORG, first)
     look = publish_module._before
 
     async def look_too_early(*arguments: Any) -> Any:
         monkeypatch.setattr(publish_module, "_before", look)
         before = await look(*arguments)
-        await publish(redis, ORG, second)
-        await publish(redis, ORG, third)
+        await publish(redis, ORG, compiled(version(2), message_row(2)))
         return before
 
+    await publish(redis, ORG, compiled(version(1), message_row(1)))
     monkeypatch.setattr(publish_module, "_before", look_too_early)
-    both = compiled(version(4), message_row(9))
-    await publish(redis, ORG, both)
-    await publish(redis, ORG, compiled(version(5), message_row(2)))
-    assert await redis.ttl(keys.bundle(ORG, kept)) == -1
-    [retired] = both.bundles
-    assert await redis.ttl(keys.bundle(ORG, retired)) > 0
+    made = compiled(version(3), message_row(3))
+    await write_bundles(redis, ORG, made.bundles)
+    await publish(redis, ORG, made)
+    lasting = [key for key in await redis.keys(keys.bundle(ORG, "*")) if await redis.ttl(key) == -1]
+    assert lasting == [keys.bundle(ORG, sha).encode() for sha in made.bundles]
 
 
 async def test_reading_an_org_says_what_is_wrong(redis: Redis) -> None:

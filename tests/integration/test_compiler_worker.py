@@ -420,6 +420,26 @@ async def test_an_org_that_fails_is_named_with_its_reason_and_stops_no_other(
             await until_published(redis, fails, theirs)
 
 
+async def test_an_org_that_failed_is_tried_at_once_when_it_changes(
+    settings: CompilerSettings, redis: Redis, org: Authored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_FIRST_RETRY_S", 3600.0)
+    monkeypatch.setattr(worker, "compile_org", _fail)
+    message_id = await org.add_message()
+    with capture_logs() as logs:
+        async with running(settings, Health()):
+            await eventually_async(lambda: _logged(logs, "org_not_published"))
+            await anyio.sleep(1.2)
+            assert len([entry for entry in logs if entry["event"] == "org_not_published"]) == 1
+            monkeypatch.setattr(worker, "compile_org", compile_org)
+            await org.announce()
+            await until_published(redis, org, message_id)
+
+
+def _fail(*_: Any) -> Compiled:
+    raise RuntimeError("broken on purpose")
+
+
 async def test_bundles_that_no_edge_would_take_are_not_published_and_the_last_ones_stay(
     settings: CompilerSettings, redis: Redis, org: Authored, monkeypatch: pytest.MonkeyPatch
 ) -> None:

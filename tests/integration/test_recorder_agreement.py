@@ -21,9 +21,8 @@ USERS = ("ada", "bob")
 VISITORS = ("x", "y", "z")
 MESSAGES = 2
 
-TRAITS = st.dictionaries(
-    st.sampled_from("abc"), st.one_of(st.none(), st.integers(0, 3), st.text(max_size=2)), max_size=3
-)
+TEXT = st.text(st.characters(exclude_characters="\0"), max_size=2)
+TRAITS = st.dictionaries(st.sampled_from("abc"), st.one_of(st.none(), st.integers(0, 3), TEXT), max_size=3)
 WHO = st.one_of(
     st.tuples(st.sampled_from(USERS), st.none()),
     st.tuples(st.none(), st.sampled_from(VISITORS)),

@@ -10,6 +10,7 @@ import pytest
 from inapp.embedded import EmbeddedRedis
 from recorder import consume
 from recorder.consume import Consumer, create_groups
+from recorder.entries import Entry
 from tests.support.polling import eventually_async
 from tests.support.recorder_world import NOW_MS, World, recorder_world
 from wire import events, keys
@@ -156,7 +157,8 @@ async def test_an_entry_that_was_deleted_while_pending_is_let_go(world: World) -
     await create_groups(world.redis)
     await world.ship(EventBatch(spool, 7, (world.event("paid", "ada"),)))
     stream = keys.events(keys.event_shard(spool))
-    [(_, [(id_, _)])] = await world.redis.xreadgroup(keys.RECORDER_GROUP, "one", {stream: ">"})
+    replies: Any = await world.redis.xreadgroup(keys.RECORDER_GROUP, "one", {stream: ">"})
+    [(_, [(id_, _)])] = replies
     await world.redis.xdel(stream, id_)
     async with running(world.consumer("one")):
         await eventually_async(lambda: nothing_pending(world))
@@ -181,12 +183,14 @@ async def test_two_recorders_share_the_streams_and_the_totals_are_exact(world: W
     ]
     deliveries = sent * 2
     random.shuffle(deliveries)
-    async with recorder_world(world.database_url, world.redis_url) as second:
-        async with running(world.consumer("one"), second.consumer("two")):
-            for delivery in deliveries:
-                await world.ship(delivery)
-            for spool in spools:
-                await eventually_async(marked(world, spool, set(range(20))))
+    async with (
+        recorder_world(world.database_url, world.redis_url) as second,
+        running(world.consumer("one"), second.consumer("two")),
+    ):
+        for delivery in deliveries:
+            await world.ship(delivery)
+        for spool in spools:
+            await eventually_async(marked(world, spool, set(range(20))))
     assert await world.count("events") == 480
     assert await world.rows("SELECT sum(impressions) FROM message_stats_hourly") == [(480,)]
     for subject, impressions in await world.rows("SELECT subject, impressions FROM message_user_state"):
@@ -232,6 +236,6 @@ async def test_batches_of_one_spool_are_applied_in_their_order(world: World) -> 
 def test_large_batches_stay_whole_and_small_ones_share_a_transaction() -> None:
     sizes = [1500, 400, 200, 5000, 1, 1]
     one = events.Event(uuid4(), uuid4(), "paid", "ada", None, 0, 0)
-    entries = [consume.Entry(b"", b"", None, events=(one,) * size) for size in sizes]
+    entries = [Entry(b"", b"", None, events=(one,) * size) for size in sizes]
     parts = [[len(entry.events) for entry in part] for part in consume._parts(entries)]
     assert parts == [[1500, 400], [200], [5000], [1, 1]]

@@ -65,7 +65,7 @@ async def test_an_erased_customer_may_come_back_as_somebody_new(world: World) ->
     await world.ask_erase("u:ada")
     await world.record(world.identify("ada", "x", properties={"city": "Rome"}, at_ms=NOW_MS + 1))
     state = await world.known_state("u:ada")
-    assert (state.traits, dict(state.seen), state.aliases) == ({"city": "Rome"}, {}, {"x"})
+    assert state == UserState(state.rev, {"city": "Rome"}, state.stamps, aliases=frozenset("x"))
     assert await world.redis.ttl(keys.user(world.org_id, "u:ada")) == -1
 
 

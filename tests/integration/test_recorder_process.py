@@ -73,14 +73,13 @@ async def test_the_process_serves_its_health_and_stops_when_told(world: World, p
     await ready(process, port)
     spool = uuid4()
     await world.ship(EventBatch(spool, 1, (world.identify("ada", "x"), world.event("paid", "ada"))))
-    await world.ask_events_of("bob")
+    await world.ask_events(world.identify("bob"))
     await eventually_async(lambda: world.state("u:bob"))
     await eventually_async(lambda: settled(world, spool))
-    base = f"http://127.0.0.1:{port}"
-    checks = httpx.get(f"{base}/readyz").json()["checks"]
+    checks = (await get(port, "readyz")).json()["checks"]
     assert checks["backlog"] == {"ok": True, "batches": 0, "inboxRows": 0}
     assert checks["userStates"] == {"ok": True, "orgsLeft": 0, "projected": 0, "total": 0}
-    metrics = httpx.get(f"{base}/metrics").text
+    metrics = (await get(port, "metrics")).text
     assert "inapp_recorder_events_stored_total 3.0" in metrics
     assert "inapp_recorder_claims_total 1.0" in metrics
     assert await anyio.to_thread.run_sync(process.stop) == 0
@@ -109,21 +108,29 @@ async def test_it_waits_for_postgres_and_redis_and_outlives_their_absence(data_d
         await ready(process, port)
         async with recorder_world(*urls) as again:
             again.org_id = world.org_id
-            await again.ship(EventBatch(uuid4(), 1, (again.identify(f"user{round_}"),)))
-            await again.ask_events_of(f"asked{round_}")
-            await eventually_async(lambda again=again, n=round_: again.state(f"u:user{n}"), 30)
-            await eventually_async(lambda again=again, n=round_: again.state(f"u:asked{n}"), 30)
+            await it_works(again, str(round_))
     assert await anyio.to_thread.run_sync(process.stop) == 0
     assert "Traceback" not in process.output
+
+
+async def it_works(world: World, user: str) -> None:
+    await world.ship(EventBatch(uuid4(), 1, (world.identify(user),)))
+    await world.ask_events(world.identify(f"asked {user}"))
+    await eventually_async(lambda: world.state(f"u:{user}"), 30)
+    await eventually_async(lambda: world.state(f"u:asked {user}"), 30)
 
 
 async def ready(process: Process, port: int) -> None:
     await anyio.to_thread.run_sync(process.wait_ready, f"http://127.0.0.1:{port}")
 
 
-async def not_ready(port: int) -> bool:
+async def get(port: int, path: str) -> httpx.Response:
     async with httpx.AsyncClient() as client:
-        return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 503
+        return await client.get(f"http://127.0.0.1:{port}/{path}")
+
+
+async def not_ready(port: int) -> bool:
+    return (await get(port, "readyz")).status_code == 503
 
 
 async def says(process: Process, log_event: str, **fields: object) -> bool:

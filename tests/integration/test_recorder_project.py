@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -28,7 +29,7 @@ async def test_each_call_that_moves_states_announces_them_with_the_next_sequence
     first, second = await world.changes()
     assert [first[b"seq"], second[b"seq"]] == [b"1", b"2"]
     assert {(change[b"kind"], change[b"org"]) for change in (first, second)} == {(b"users", str(world.org_id).encode())}
-    announced = {subject: rev for subject, rev in codec.unpack(first[b"body"])}
+    announced = dict(codec.unpack(first[b"body"]))
     assert set(announced) == {"u:ada", "u:zoë", "a:x"}
     revs = {subject: (await world.known_state(subject)).rev for subject in announced}
     assert announced["u:zoë"] == revs["u:zoë"]
@@ -68,8 +69,12 @@ async def test_more_customers_than_fit_in_one_call_are_projected_in_several(worl
 async def test_wanted_users_are_answered_known_or_not(world: World) -> None:
     await world.record(world.identify("ada", properties={"plan": "free"}), world.identify("bob", "x"))
     await world.redis.flushdb()
-    junk = [{"org": "no", "subject": "u:ada"}, {"subject": "u:ada"}, {"org": str(world.org_id), "subject": b"\xff"}]
-    asked = [{"org": str(world.org_id), "subject": subject} for subject in ("u:ada", "a:x", "u:nobody")]
+    junk: list[Any] = [
+        {"org": "no", "subject": "u:ada"},
+        {"subject": "u:ada"},
+        {"org": str(world.org_id), "subject": b"\xff"},
+    ]
+    asked: list[Any] = [{"org": str(world.org_id), "subject": subject} for subject in ("u:ada", "a:x", "u:nobody")]
     for fields in (*junk, *asked):
         await world.redis.xadd(keys.WANTED, fields)
     serving = asyncio.create_task(Wanted(world.redis, world.blocking, world.projector).run())

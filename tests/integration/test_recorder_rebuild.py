@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -39,7 +40,7 @@ async def rebuild(rebuilder: Rebuilder) -> None:
 
 
 async def marker(world: World, org_id: UUID | None = None) -> Marker | None:
-    data = await world.redis.get(keys.user_states(org_id or world.org_id))
+    data: Any = await world.redis.get(keys.user_states(org_id or world.org_id))
     return None if data is None else Marker.decode(data)
 
 
@@ -137,7 +138,7 @@ async def test_a_small_org_does_not_wait_for_a_large_one(world: World, rebuilder
 
 async def test_a_state_that_outlived_its_customer_in_redis_is_emptied(world: World, rebuilder: Rebuilder) -> None:
     await world.record(world.identify("ada", properties={"plan": "free"}))
-    outlived = await world.redis.get(keys.user(world.org_id, "u:ada"))
+    outlived: Any = await world.redis.get(keys.user(world.org_id, "u:ada"))
     await world.ask_erase("u:ada")
     await world.redis.set(keys.user(world.org_id, "u:ada"), outlived)
     await rebuild(rebuilder)

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from recorder import ledger as ledger_module
+from recorder import record as record_module
 from recorder.ledger import Ledger
 from tests.support.recorder_world import NOW_MS, World, recorder_world
 from wire.events import EventBatch
@@ -71,7 +72,7 @@ async def test_a_refused_claim_leaves_the_visitor_free(world: World) -> None:
 
 
 async def test_conflicts_between_transactions_are_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = ledger_module.record
+    record = record_module.record
     failures = ["40001", "40P01"]
 
     async def first_in_conflict(connection, batch, now_ms):  # type: ignore[no-untyped-def]

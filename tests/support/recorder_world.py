@@ -100,9 +100,6 @@ class World:
         async with self.engine.begin() as connection:
             await inbox.ask_events(connection, self.org_id, asked, NOW_MS)
 
-    async def ask_events_of(self, user: str) -> None:
-        await self.ask_events(self.identify(user))
-
     # What an org has
 
     async def add_org(self, org_id: UUID | None = None) -> UUID:
@@ -166,7 +163,7 @@ class World:
         }
 
     async def state(self, subject: str, org_id: UUID | None = None) -> UserState | None:
-        data = await self.redis.get(keys.user(org_id or self.org_id, subject))
+        data: Any = await self.redis.get(keys.user(org_id or self.org_id, subject))
         return None if data is None else UserState.decode(data)
 
     async def known_state(self, subject: str) -> UserState:
@@ -175,7 +172,8 @@ class World:
         return state
 
     async def changes(self) -> list[dict[bytes, bytes]]:
-        return [fields for _, fields in await self.redis.xrange(keys.CHANGES)]
+        entries: Any = await self.redis.xrange(keys.CHANGES)
+        return [fields for _, fields in entries]
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-import edge.spool
 from edge.spool import Spool, SpooledBatch, SpoolError, SpoolFullError
 from tests.support.spooling import event
 from wire.events import EventBatch
@@ -113,7 +112,7 @@ async def test_the_bound_counts_what_is_still_on_its_way(tmp_path: Path) -> None
 
 async def test_two_processes_cannot_share_a_spool(tmp_path: Path) -> None:
     async with spool_in(tmp_path):
-        with pytest.raises(SpoolError, match="another process uses the spool.*INAPP_DATA_DIR"):
+        with pytest.raises(SpoolError, match=r"another process uses the spool.*INAPP_DATA_DIR"):
             await Spool(tmp_path, 1_000, lambda batch: None).open()
 
 
@@ -140,9 +139,7 @@ class FailingConnection(sqlite3.Connection):
 def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes writes fail with an SQLite error code."""
     connect = sqlite3.connect
-    monkeypatch.setattr(
-        edge.spool.sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=FailingConnection)
-    )
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kw: connect(*args, **kw, factory=FailingConnection))
 
     def start(code: int) -> None:
         failure = sqlite3.OperationalError("made up")
@@ -193,17 +190,19 @@ async def test_every_commit_is_synced(tmp_path: Path) -> None:
     assert pragmas == ["wal", 2]
 
 
+def kill_after(folder: Path, acknowledged: int) -> list[str]:
+    """The ids of all events that a writer was told are safe before it was killed, of which there are at least some."""
+    command = [sys.executable, "-m", "tests.support.spooling", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        told = [writer.stdout.readline().strip() for _ in range(acknowledged)]
+        writer.send_signal(signal.SIGKILL)
+        return told + [line.strip() for line in writer.stdout if line.endswith("\n")]
+
+
 @pytest.mark.parametrize("acknowledged", [1, 100, 1000])
 async def test_a_kill_in_mid_stream_loses_nothing_acknowledged(tmp_path: Path, acknowledged: int) -> None:
-    writer = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.spooling", str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert writer.stdout is not None
-    told = [writer.stdout.readline().strip() for _ in range(acknowledged)]
-    writer.send_signal(signal.SIGKILL)
-    told += [line.strip() for line in writer.stdout if line.endswith("\n")]
-    writer.wait()
-    writer.stdout.close()
+    told = await asyncio.to_thread(kill_after, tmp_path, acknowledged)
     async with spool_in(tmp_path) as (_, stored):
         kept = [str(each.id) for batch in stored for each in EventBatch.decode(batch.body).events]
     assert len(told) >= acknowledged
