@@ -61,8 +61,9 @@ def _bundle(bundle: Bundle, sha: str) -> list[str]:
 
 def _message(message: CompiledMessage) -> str:
     content: dict[str, Any] = json.loads(message.json)["content"]
+    title = escape(content.get("title") or content["body"][:40])
     parts = [
-        f"  {message.priority:>3}  {escape(message.slot)}  [bold]{escape(content.get('title') or content['body'][:40])}[/]",
+        f"  {message.priority:>3}  {escape(message.slot)}  [bold]{title}[/]",
         f"[dim]{message.id} v{message.version}[/]",
     ]
     if message.starts_ms is not None:

@@ -17,6 +17,9 @@ from inapp.console import out
 from inapp.database import in_transaction, now_ms
 from inapp.options import DEFAULT_DATA_DIR, AsJson, DataDir, OrgId
 
+_TABLE_WIDTH = 150
+"""Ids are there to be copied: a narrow terminal wraps the lines, it must not cut them."""
+
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 
 
@@ -50,12 +53,10 @@ def list_keys(org_id: OrgId, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List an org's keys, the revoked ones too."""
     listed = in_transaction(data_dir, lambda connection: service.list_keys(connection, org_id))
     table = Table("Id", "Name", "Kind", "Env", "Role", "Ends with", "Made", "Revoked", box=None)
-    table.columns[0].no_wrap = True
-    table.columns[0].min_width = 36
     for key in listed:
         made, revoked = key.created_at[:10], (key.revoked_at or "")[:10]
         table.add_row(str(key.id), key.name, key.kind, key.env, key.role or "", f"…{key.hint}", made, revoked)
-    out.print(table)
+    out.print(table, width=_TABLE_WIDTH, crop=False)
 
 
 @app.command()

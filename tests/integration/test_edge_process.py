@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from edge.spool import Spool
 from inapp.embedded import EmbeddedRedis
 from inapp.embedded.ports import free_port
-from tests.support.polling import eventually
+from tests.support.polling import eventually, eventually_async
 from tests.support.processes import Process, Processes
 from tests.support.publishing import Publisher, message, shipped
 from wire.events import EventBatch
@@ -31,9 +31,7 @@ class EdgeProcess:
             self.process: Process = processes.start("edge", env=environment)
         else:
             script = f'ulimit -f {limit_blocks}; exec "$0" -m inapp edge'
-            self.process = processes.start(
-                env=environment, command=["bash", "-c", script, sys.executable], name="edge"
-            )
+            self.process = processes.start(env=environment, command=["bash", "-c", script, sys.executable], name="edge")
 
     def ready(self) -> "EdgeProcess":
         self.process.wait_ready(self.url)
@@ -70,6 +68,10 @@ async def kept(data_dir: Path) -> list[str]:
     return [json.loads(event.properties)["id"] for batch in stored for event in EventBatch.decode(batch.body).events]
 
 
+async def recorded(redis: Redis) -> set[str]:
+    return {json.loads(event.properties)["id"] for batch in await shipped(redis) for event in batch.events}
+
+
 async def test_kill_9_under_load_loses_nothing_acknowledged(
     processes: Processes, redis: Redis, redis_db: str, tmp_path: Path
 ) -> None:
@@ -86,8 +88,11 @@ async def test_kill_9_under_load_loses_nothing_acknowledged(
     await asyncio.gather(*clients)
     assert set(told) <= set(await kept(data_dir))
     EdgeProcess(processes, redis_db, data_dir).ready()
-    recorded = {json.loads(event.properties)["id"] for batch in await shipped(redis) for event in batch.events}
-    assert set(told) <= recorded
+
+    async def all_are_shipped() -> bool:
+        return set(told) <= await recorded(redis)
+
+    await eventually_async(all_are_shipped)
 
 
 async def test_sigterm_sends_what_is_in_the_spool_and_ends_well(
@@ -103,8 +108,7 @@ async def test_sigterm_sends_what_is_in_the_spool_and_ends_well(
         await asyncio.sleep(0.01)
     assert await asyncio.to_thread(edge.process.stop) == 0
     await asyncio.gather(*clients)
-    recorded = {json.loads(event.properties)["id"] for batch in await shipped(redis) for event in batch.events}
-    assert set(told) <= recorded
+    assert set(told) <= await recorded(redis)
 
 
 async def test_a_spool_that_cannot_be_written_ends_the_process_loudly(
