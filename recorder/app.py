@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NoReturn
 
@@ -67,13 +67,15 @@ async def running(settings: RecorderSettings, health: Health) -> AsyncIterator[N
         consumer = Consumer(redis, for_events, ledger, projector, consumer_name(settings.port))
         dependencies = Dependencies(engine, redis)
         supervisor = await stack.enter_async_context(Supervisor())
-        for name, work in (
-            ("rebuild", rebuilder.run),
-            ("wanted", Wanted(redis, for_wanted, projector).run),
-            ("inbox", Inbox(engine, database_url, ledger, projector).run),
-            ("consume", consumer.run),
+        both = (dependencies.postgres, dependencies.redis)
+        inbox = Inbox(engine, database_url, ledger, projector)
+        for name, work, needs in (
+            ("rebuild", rebuilder.run, both),
+            ("wanted", Wanted(redis, for_wanted, projector).run, both),
+            ("inbox", inbox.run, (dependencies.postgres,)),
+            ("consume", consumer.run, both),
         ):
-            supervisor.start_retrying(name, dependencies.before(work))
+            supervisor.start_retrying(name, once_there(needs, work))
         health.watch(supervisor)
         add_checks(health, dependencies, rebuilder)
         yield
@@ -85,23 +87,23 @@ def consumer_name(port: int) -> str:
 
 
 class Dependencies:
-    """Postgres, migrated, and Redis."""
+    """Postgres, migrated, and Redis. Of the tasks that wait for one, only one at a time says so in the log."""
 
     def __init__(self, engine: AsyncEngine, redis: Redis) -> None:
         self._engine = engine
         self._redis = redis
-        self._waiting = asyncio.Lock()
+        self._for_postgres = asyncio.Lock()
+        self._for_redis = asyncio.Lock()
 
-    def before(self, work: Work) -> Work:
-        """`work`, begun only once both are there. Whoever waits says so in the log, but only one at a time."""
+    async def postgres(self) -> None:
+        """Waits for it."""
+        async with self._for_postgres:
+            await wait_until_ready("postgres", self.ask_postgres)
 
-        async def gated() -> None:
-            async with self._waiting:
-                await wait_until_ready("postgres", self.ask_postgres)
-                await wait_until_ready("redis", self.ask_redis)
-            await work()
-
-        return gated
+    async def redis(self) -> None:
+        """Waits for it."""
+        async with self._for_redis:
+            await wait_until_ready("redis", self.ask_redis)
 
     async def ask_postgres(self) -> None:
         async with self._engine.connect() as connection:
@@ -116,6 +118,17 @@ class Dependencies:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(text("SELECT count(*) FROM inbox"))).scalar_one()
         return {"batches": sum(batches), "inboxRows": rows}
+
+
+def once_there(needs: Iterable[Work], work: Work) -> Work:
+    """`work`, begun only when it has waited for all that it needs."""
+
+    async def waiting_first() -> None:
+        for need in needs:
+            await need()
+        await work()
+
+    return waiting_first
 
 
 def add_checks(health: Health, dependencies: Dependencies, rebuilder: Rebuilder) -> None:

@@ -84,6 +84,7 @@ class Inbox:
             self._ledger.count(recorded)
         for row, ask in asked:
             if isinstance(ask, Unreadable):
+                metrics.LOST.labels(ask.lost.reason).inc()
                 log.error("inbox_row_unreadable", id=row.id, kind=row.kind, org_id=row.org_id)
         await self._project(recorded.touched, left)
 

@@ -86,14 +86,7 @@ def message_id(event: Event) -> UUID | None:
         return None
 
 
-_KNOWN = text(
-    """
-    SELECT in_app_messages.org_id, id
-    FROM in_app_messages
-    JOIN unnest(CAST(:org_ids AS uuid[]), CAST(:ids AS uuid[])) AS asked (org_id, id) USING (id)
-    WHERE in_app_messages.org_id = asked.org_id
-    """
-)
+_KNOWN = text("SELECT org_id, id FROM in_app_messages WHERE id = ANY(CAST(:ids AS uuid[]))")
 
 _ADD_IMPRESSIONS = text(
     """

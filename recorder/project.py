@@ -61,10 +61,9 @@ class Projector:
             by_org[key.org_id].append(key.subject)
         for org_id, named in by_org.items():
             for chunk in _chunks(named):
-                await self.project_subjects(org_id, chunk)
+                await self._project_chunk(org_id, chunk)
 
-    async def project_subjects(self, org_id: UUID, named: Collection[str]) -> None:
-        """One chunk of one org."""
+    async def _project_chunk(self, org_id: UUID, named: Collection[str]) -> None:
         async with self._snapshots.connect() as connection:
             projections = await read_states(connection, org_id, named)
         for chunk in _chunks(projections):

@@ -44,10 +44,9 @@ class Point(Answer):
     dismissals: int
 
 
-class MessageStats(Answer):
-    """`totals` are of all time; `series` has every interval of the range, empty ones too."""
+class MessageStats(Totals):
+    """The totals are of all time; `series` has every interval of the range, empty ones too."""
 
     message_id: UUID
-    totals: Totals
     interval: Interval
     series: list[Point]

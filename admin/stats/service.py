@@ -33,11 +33,11 @@ async def message_stats(
     step_ms = _STEP_MS[query.interval]
     starts = range_starts(query, now_ms, step_ms)
     counted = await queries.series_of(connection, org_id, message_id, starts.start, starts.stop, step_ms)
-    totals = await queries.totals_of(connection, org_id, message_id)
-    people = await queries.people_of(connection, org_id, message_id)
+    counts = await queries.totals_of(connection, org_id, message_id)
+    totals = _totals(counts, await queries.people_of(connection, org_id, message_id))
     return MessageStats(
+        **totals.model_dump(),
         message_id=message_id,
-        totals=_totals(totals, people),
         interval=query.interval,
         series=[_point(at_ms, counted.get(at_ms, Counts())) for at_ms in starts],
     )

@@ -3,8 +3,9 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
+from recorder.apply import OvertakenError, apply, sharing
 from recorder.asks import PROJECT
 from recorder.inbox import Inbox
 from recorder.project import Projector
@@ -113,6 +114,18 @@ async def test_recorders_that_share_an_inbox_apply_each_row_once_and_in_order(wo
     assert await world.count("inbox") == 0
     assert await world.count("events") == 30
     assert (await world.known_state("u:ada")).static_audiences == {str(audience_id)}
+
+
+async def test_rows_that_another_recorder_has_applied_meanwhile_are_left_alone(world: World) -> None:
+    audience_id = await world.add_audience()
+    await ask(world, "members", {"audienceId": str(audience_id), "add": ["u:ada"], "remove": []})
+    async with world.engine.connect() as connection:
+        overtaken = sharing((await connection.execute(select(tables.inbox))).all())
+    await world.inbox.work_off()
+    await world.ask_members(audience_id, remove=["u:ada"])
+    with pytest.raises(OvertakenError):
+        await world.ledger.transact("inbox", lambda connection: apply(connection, overtaken, NOW_MS))
+    assert await world.count("audience_members") == 0
 
 
 async def test_without_redis_rows_are_applied_and_projected_once_it_is_back(world: World) -> None:
