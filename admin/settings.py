@@ -1,10 +1,9 @@
 """What the admin process reads from its environment."""
 
-from admin.orgs.schemas import Plan
-from service.settings import ProcessSettings
+from service.settings import Port, ProcessSettings
 
 
 class AdminSettings(ProcessSettings):
-    """`ProcessSettings` plus INAPP_DEFAULT_PLAN, the plan of a new org."""
+    """`ProcessSettings`, with a port of its own."""
 
-    default_plan: Plan = "starter"
+    port: Port = 8700

@@ -12,6 +12,7 @@ MAX_POINTER_STEP_CHARS = 128
 _OWN_MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
+    "model_type": "must be an object",
     "union_tag_invalid": "is not one of the known kinds",
     "uuid_parsing": "must be a UUID",
 }

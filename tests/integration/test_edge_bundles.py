@@ -13,8 +13,8 @@ from tests.support.edges import RunningEdge, edge_on
 from tests.support.polling import eventually_async
 from tests.support.publishing import ONCE, Publisher, entries, message, newer, rule
 from wire import apikeys, codec, keys, times
-from wire.bundle import Settings, Version, sha_of
-from wire.userstate import UserState
+from wire.bundle import Bundle, Settings, Version, sha_of
+from wire.userstate import Seen, UserState
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +83,13 @@ async def drop_bundle(org: Publisher) -> None:
     await org.redis.delete(keys.bundle(org.org_id, sha_of(org.bundles["everyone"].encode())))
 
 
-@pytest.mark.parametrize("spoil", [put_truncated_bundle, drop_bundle])
+async def put_another_bundle(org: Publisher) -> None:
+    """Sound in itself, but not what the manifest names."""
+    sha = sha_of(org.bundles["everyone"].encode())
+    await org.redis.set(keys.bundle(org.org_id, sha), Bundle("everyone", None, (message("Other"),)).encode())
+
+
+@pytest.mark.parametrize("spoil", [put_truncated_bundle, put_another_bundle, drop_bundle])
 async def test_a_bad_bundle_keeps_the_last_good_one_serving_until_it_is_mended(
     org: Publisher, edge: RunningEdge, spoil: Callable[[Publisher], Awaitable[None]]
 ) -> None:
@@ -126,6 +132,22 @@ async def test_a_bad_manifest_keeps_the_last_good_one_serving(org: Publisher, ed
 
     await eventually_async(is_reported)
     assert await edge.fetched(org, anonymousId="x") == [first.id]
+
+
+async def test_a_damaged_manifest_is_read_again_until_it_is_whole(org: Publisher, edge: RunningEdge) -> None:
+    org.everyone(message())
+    manifest = await org.publish()
+    await gives(edge, org, org.bundles["everyone"].messages[0].id)
+    await org.redis.set(keys.manifest(org.org_id), b"\xc1")
+    edge.parts.bundles.refresh_all()
+    await edge.parts.bundles.idle()
+    assert org.org_id in edge.parts.bundles.problems
+    await org.redis.set(keys.manifest(org.org_id), manifest.encode())
+
+    async def is_mended() -> bool:
+        return edge.parts.bundles.problems == {}
+
+    await eventually_async(is_mended)
 
 
 async def test_an_org_whose_only_manifest_is_bad_is_unavailable_not_unknown(org: Publisher, edge: RunningEdge) -> None:
@@ -345,6 +367,21 @@ class TestIdentityTokens:
         assert await edge.fetched(org, userId="ada") == [self.plain.id]
         assert await edge.fetched(org, userId="ada", anonymousId="x", traits={"plan": "gold"}) == [self.plain.id]
         assert await edge.fetched(org, anonymousId="x", traits={"plan": "gold"}) == [self.plain.id]
+
+    async def test_without_a_token_only_the_anonymous_visitor_is_known(self, org: Publisher, edge: RunningEdge) -> None:
+        capped = message(priority=0, cap=ONCE)
+        org.everyone(capped)
+        await org.publish()
+        ada = UserState(rev=2, seen={capped.id: Seen(1, recent_ms=(1,))})
+        await org.project("u:ada", ada)
+
+        async def gets_capped(**who: str) -> bool:
+            return capped.id in await edge.fetched(org, **who)
+
+        await eventually_async(lambda: gets_capped(anonymousId="x"))
+        assert await gets_capped(userId="ada", anonymousId="x")
+        assert not await gets_capped(userId="ada", identityToken=identity_token(self.SECRET, "ada"))
+        assert not await gets_capped(userId="bob")  # whoever that is, nobody can tell what they have seen
 
     @pytest.mark.parametrize("token", ["0" * 64, "é", identity_token(SECRET, "bob"), identity_token("other", "ada")])
     async def test_a_wrong_token_is_refused(self, org: Publisher, edge: RunningEdge, token: str) -> None:

@@ -1,5 +1,6 @@
 """Events through a running edge, with the recorder stopped: read your writes, and nothing acknowledged is lost."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
+from edge.ship import Shipper
 from inapp.embedded import EmbeddedRedis
 from tests.support.edges import RunningEdge, edge_on
 from tests.support.polling import eventually_async
 from tests.support.publishing import ONCE, Publisher, commit, entries, message, newer, rule, shipped
+from tests.support.spooling import event
 from wire import events, keys
 from wire.userstate import Seen, UserState
 
@@ -169,6 +172,29 @@ async def test_what_is_lost_behind_an_entry_that_is_still_there_is_sent_again(
         await redis.xdel(stream, (await entries(redis, stream))[-1][0])
         edge.parts.shipper.check_soon()
         await eventually_async(all_there)
+
+
+async def test_the_oldest_entry_going_missing_is_noticed(redis: Redis, org: Publisher, edge: RunningEdge) -> None:
+    org.everyone()
+    await org.publish()
+    await edge.track(org, "clicked", userId="ada")
+    stream = keys.events(keys.event_shard(edge.parts.spool.id))
+
+    async def is_there() -> bool:
+        return len(await entries(redis, stream)) == 1
+
+    await eventually_async(is_there)
+    await redis.xdel(stream, (await entries(redis, stream))[0][0])
+    await eventually_async(is_there)
+
+
+async def test_what_is_in_the_spool_at_the_end_is_sent(
+    redis: Redis, redis_db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shipper, "run", lambda self: asyncio.Event().wait())  # too late for it to be shipped as usual
+    async with edge_on(redis_db, tmp_path) as edge:
+        await edge.parts.spool.append([event("last")])
+    assert [each.type for batch in await shipped(redis) for each in batch.events] == ["last"]
 
 
 async def test_a_restart_sends_only_what_is_neither_in_the_stream_nor_committed(

@@ -68,6 +68,13 @@ async def kept(data_dir: Path) -> list[str]:
     return [json.loads(event.properties)["id"] for batch in stored for event in EventBatch.decode(batch.body).events]
 
 
+async def at_least(number: int, told: list[str]) -> None:
+    async def are_told() -> bool:
+        return len(told) >= number
+
+    await eventually_async(are_told)
+
+
 async def recorded(redis: Redis) -> set[str]:
     return {json.loads(event.properties)["id"] for batch in await shipped(redis) for event in batch.events}
 
@@ -82,8 +89,7 @@ async def test_kill_9_under_load_loses_nothing_acknowledged(
     edge = EdgeProcess(processes, redis_db, data_dir).ready()
     told: list[str] = []
     clients = [asyncio.create_task(acknowledged_until_it_ends(edge, org, told)) for _ in range(8)]
-    while len(told) < 200:
-        await asyncio.sleep(0.01)
+    await at_least(200, told)
     edge.process.kill()
     await asyncio.gather(*clients)
     assert set(told) <= set(await kept(data_dir))
@@ -104,8 +110,7 @@ async def test_sigterm_sends_what_is_in_the_spool_and_ends_well(
     edge = EdgeProcess(processes, redis_db, tmp_path / "edge").ready()
     told: list[str] = []
     clients = [asyncio.create_task(acknowledged_until_it_ends(edge, org, told)) for _ in range(4)]
-    while len(told) < 50:
-        await asyncio.sleep(0.01)
+    await at_least(50, told)
     assert await asyncio.to_thread(edge.process.stop) == 0
     await asyncio.gather(*clients)
     assert set(told) <= await recorded(redis)

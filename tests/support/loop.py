@@ -32,16 +32,26 @@ class Loop:
     ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in NAMES})
     running: dict[str, Process] = field(default_factory=dict)
 
-    def start(self, *names: str) -> None:
-        for name in names or NAMES:
-            environment = {
-                **self.environment,
-                "INAPP_PORT": str(self.ports[name]),
-                "INAPP_DATA_DIR": str(self.data_dir / name),
-            }
-            self.running[name] = self.processes.start(name, env=environment)
-        for name in names or NAMES:
-            self.running[name].wait_ready(self.url(name))
+    def start(self) -> None:
+        """All four, ready."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        for name in NAMES:
+            self.launch_one(name)
+
+    def launch_one(self, name: str) -> None:
+        own = {"INAPP_PORT": str(self.ports[name]), "INAPP_DATA_DIR": str(self.data_dir / name)}
+        self.running[name] = self.processes.start(name, env={**self.environment, **own})
+
+    def wait_ready(self) -> None:
+        for name, process in self.running.items():
+            process.wait_ready(self.url(name))
+
+    def wait_answering(self, name: str) -> None:
+        """Until it answers at all, ready or not."""
+        eventually(lambda: answers(f"{self.url(name)}/healthz"), timeout=30)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"
@@ -99,3 +109,10 @@ class Loop:
         assert answer.status_code == 200, answer.text
         data: dict[str, Any] = answer.json()["data"]
         return data
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(httpx.get(url).status_code)
+    except httpx.TransportError:
+        return False

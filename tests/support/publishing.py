@@ -86,7 +86,7 @@ class Publisher:
         if announce:
             await self.announce(org_change(self.org_id, version))
 
-    async def announce(self, fields: Mapping[str, Any]) -> None:
+    async def announce(self, fields: Mapping[Any, Any]) -> None:
         sequence = await self.redis.incr(keys.CHANGES_SEQUENCE)
         await self.redis.xadd(keys.CHANGES, {"seq": sequence, **fields})
 
