@@ -20,9 +20,6 @@ class Overlay:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def numbers(self) -> list[int]:
-        return list(self._batches)
-
     def add(self, number: int, events: Iterable[Event]) -> None:
         kept = self._batches[number] = [event for event in events if event.type in _LAID_OVER]
         for event in kept:

@@ -60,6 +60,7 @@ class Shipper:
         self._unsent: set[int] = set()
         self._unsure: set[int] = set()
         self._sent: dict[int, bytes] = {}
+        self._laid_over: set[int] = set()
         self._must_check = False
         self._wake = asyncio.Event()
         OLDEST_S.set_function(self._oldest_s)
@@ -103,7 +104,7 @@ class Shipper:
     async def _rest(self) -> None:
         """Until there is something to do: at once for new batches, else as long as marks may wait to be seen."""
         try:
-            async with asyncio.timeout(_LOOK_AGAIN_S if self._accepted_ms or len(self._overlay) else None):
+            async with asyncio.timeout(_LOOK_AGAIN_S if self._accepted_ms or self._laid_over else None):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -177,17 +178,18 @@ class Shipper:
             if self._accepted_ms.pop(number, None) is not None:
                 COMMITTED.inc()
             self._sent.pop(number, None)
+        self._laid_over |= committed
         self._unsent -= committed
         self._unsure -= committed
         await self._redis.srem(self._marks, *committed)
 
     async def _lay_off(self) -> None:
         """Committed batches are in the states that Redis has: once those are read again, the overlay can go."""
-        committed = [number for number in self._overlay.numbers() if number not in self._accepted_ms]
-        subjects = {key for number in committed for key in self._overlay.subjects(number)}
+        subjects = {key for number in self._laid_over for key in self._overlay.subjects(number)}
         if await self._users.refresh(subjects):
-            for number in committed:
+            for number in self._laid_over:
                 self._overlay.drop(number)
+            self._laid_over.clear()
 
     def _oldest_s(self) -> float:
         waiting = self._unsent | self._unsure

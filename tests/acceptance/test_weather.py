@@ -1,6 +1,7 @@
 """Bad input and bad weather, against the four processes."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from inapp.embedded import EmbeddedPostgres, EmbeddedRedis
 from store import migrate
 from tests.support.loop import Loop, Org
 from tests.support.polling import eventually
-from tests.support.processes import Processes
+from tests.support.processes import Process, Processes
 
 
 def deep(levels: int) -> Any:
@@ -72,13 +73,17 @@ def test_servers_that_are_down_at_the_start_are_waited_for_with_a_clear_line(
     own_redis.stop()
     loop.launch()
     for name in ("compiler", "recorder", "edge"):
-        eventually(lambda name=name: "waiting_for_dependency" in loop.running[name].output)
+        eventually(partial(says, loop.running[name], "waiting_for_dependency"))
     assert all("Traceback" not in process.output for process in loop.running.values())
     own_redis.start()
     own_postgres.start()
     loop.wait_ready()
     org = loop.create_org()
     loop.wait_visible(org, loop.post_message(org))
+
+
+def says(process: Process, text: str) -> bool:
+    return text in process.output
 
 
 def test_the_edge_serves_on_while_redis_and_postgres_are_down_and_nothing_is_lost(
