@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from edge.bundles import Bundles
 from edge.clock import CorrectedClock, sync
 from edge.server import RedisServer
-from edge.stopping import stop_if_cancelled
 from edge.users import Users
 from service.logs import one_line
 from wire import codec, keys
@@ -63,7 +62,6 @@ class Changes:
                 if self._must_begin:
                     await self._begin()
                 await self._read()
-                stop_if_cancelled()
         finally:
             self._server.lose()
 
@@ -108,7 +106,6 @@ class Changes:
         """`poll_once` once a second, for ever. Raises RedisError."""
         while True:
             await self.poll_once()
-            stop_if_cancelled()
             await asyncio.sleep(_POLL_S)
 
     async def poll_once(self) -> None:

@@ -15,7 +15,6 @@ from redis.asyncio import Redis
 from edge.clock import NowMs
 from edge.overlay import Overlay
 from edge.spool import Spool, SpooledBatch
-from edge.stopping import stop_if_cancelled
 from edge.users import Users
 from wire import events, keys
 from wire.events import EventBatch
@@ -87,7 +86,6 @@ class Shipper:
         while True:
             await self.flush()
             await self._settle()
-            stop_if_cancelled()
             await self._rest()
 
     async def flush(self) -> None:
@@ -122,8 +120,8 @@ class Shipper:
         numbers = [batch.number for batch in batches]
         pipeline = self._redis.pipeline(transaction=False)
         for batch in batches:
-            envelope: dict[Any, Any] = events.entry(EventBatch(self._spool.id, batch.number, ()), batch.body)
-            pipeline.xadd(self._stream, {**envelope, "count": batch.event_count})
+            entry: dict[Any, Any] = events.entry(self._spool.id, batch.number, batch.event_count, batch.body)
+            pipeline.xadd(self._stream, entry)
         self._unsent.difference_update(numbers)
         self._unsure.update(numbers)
         ids = await pipeline.execute()

@@ -18,6 +18,7 @@ TASKS_ALIVE = Gauge("inapp_tasks_alive", "1 while the named task of this process
 
 Work = Callable[[], Awaitable[None]]
 
+_CANCEL_AGAIN_S = 1.0
 _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
 
@@ -91,10 +92,15 @@ class Supervisor:
         self._on_death()
 
     async def _stop(self, name: str, task: asyncio.Task[None]) -> None:
+        """Cancels until it has ended: before Python 3.12 `asyncio.wait_for`, which redis-py uses, can swallow a
+        cancellation, and a loop that was not told would go on."""
         if task.done():
             return
-        task.cancel()
-        await asyncio.wait([task], timeout=self._stop_timeout_s)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._stop_timeout_s
+        while not task.done() and loop.time() < deadline:
+            task.cancel()
+            await asyncio.wait([task], timeout=min(_CANCEL_AGAIN_S, deadline - loop.time()))
         if not task.done():
             log.error("task_did_not_stop", task=name, seconds=self._stop_timeout_s)
         elif not task.cancelled() and (error := task.exception()):

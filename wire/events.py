@@ -75,9 +75,9 @@ class EventBatch:
             raise DecodeError(f"not an event batch: {type(error).__name__}") from error
 
 
-def entry(batch: EventBatch, body: bytes) -> dict[str, bytes | int]:
-    """The fields of a batch's entry in its `events:{shard}` stream. The count outlives an unreadable body."""
-    return {"spool": batch.spool.bytes, "number": batch.number, "count": len(batch.events), "body": body}
+def entry(spool: UUID, number: int, count: int, body: bytes) -> dict[str, bytes | int]:
+    """The fields of a batch's entry in its `events:{shard}` stream. `count`, of events, outlives an unreadable body."""
+    return {"spool": spool.bytes, "number": number, "count": count, "body": body}
 
 
 def _fields(event: Event) -> list[Any]:

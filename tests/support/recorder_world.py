@@ -80,7 +80,8 @@ class World:
 
     async def ship(self, batch: EventBatch, body: bytes | None = None) -> None:
         """As an edge does."""
-        entry: Any = events.entry(batch, batch.encode() if body is None else body)
+        body = batch.encode() if body is None else body
+        entry: Any = events.entry(batch.spool, batch.number, len(batch.events), body)
         await self.redis.xadd(keys.events(keys.event_shard(batch.spool)), entry)
 
     async def ask_members(self, audience_id: UUID, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:

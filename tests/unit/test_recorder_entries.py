@@ -13,7 +13,7 @@ EVENT = Event(uuid4(), uuid4(), "paid", "ada", None, 1, 2)
 
 
 def fields(batch: EventBatch, **changed: bytes) -> dict[bytes, bytes]:
-    sent = events.entry(batch, batch.encode())
+    sent = events.entry(batch.spool, batch.number, len(batch.events), batch.encode())
     encoded = {name.encode(): value if isinstance(value, bytes) else b"%d" % value for name, value in sent.items()}
     return encoded | {name.encode(): value for name, value in changed.items()}
 

@@ -126,6 +126,24 @@ async def test_a_task_that_will_not_stop_does_not_hold_the_exit() -> None:
     let_go.set()
 
 
+async def test_a_task_that_was_not_told_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.supervise._CANCEL_AGAIN_S", 0.01)
+    swallowed: list[bool] = []
+
+    async def deaf_once() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append(True)
+        await asyncio.Event().wait()
+
+    with capture_logs() as lines:
+        async with Supervisor() as tasks:
+            tasks.start("deaf", deaf_once)
+            await asyncio.sleep(0)
+    assert (swallowed, lines) == ([True], [])
+
+
 async def test_an_error_while_stopping_is_logged() -> None:
     async def flush_fails() -> None:
         try:
