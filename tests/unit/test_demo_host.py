@@ -11,7 +11,7 @@ from inapp.demo.host import PAGE_PATHS, HostConfig, HostUser, create_host_app
 
 pytestmark = pytest.mark.anyio
 
-HOST_FOLDER = Path(__file__).parents[2] / "inapp" / "demo" / "host"
+HOST_FOLDER = Path(__file__).parents[2] / "inapp" / "demo" / "page"
 CONFIG = HostConfig(
     edge_url="http://127.0.0.1:8701",
     public_key="pk_dev_example",
