@@ -39,5 +39,6 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 		--no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
 clean: ## Remove .venv, caches and the demo's data
+	@test ! -x $(BIN)/inapp || $(BIN)/inapp remove --yes
 	rm -rf .venv .inapp .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The authoring API and the statistics; one folder a resource."""

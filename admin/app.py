@@ -17,13 +17,14 @@ from admin.events.routes import router as events_router
 from admin.keys.routes import router as keys_router
 from admin.messages.routes import router as messages_router
 from admin.orgs.routes import router as orgs_router
-from admin.runtime import Clock, Runtime, State, system_clock
+from admin.runtime import Runtime, State
 from admin.settings import AdminSettings
 from admin.stats.routes import router as stats_router
+from service.clock import NowMs, wall_now_ms
 from service.connect import wait_until_ready
 from service.health import CheckResult, Health, health_routes
 from service.http import install_http, success
-from service.openapi import error_responses
+from service.openapi import described_app, error_responses
 from service.serve import serve
 from store.connect import create_engine
 from store.tables import orgs
@@ -64,8 +65,8 @@ def run(settings: AdminSettings) -> NoReturn:
     serve(create_app(settings), host=settings.host, port=settings.port, name="admin")
 
 
-def create_app(settings: AdminSettings, clock: Clock = system_clock) -> FastAPI:
-    """The app; its lifespan waits for the database. `clock` says what time it is, in ms since the epoch."""
+def create_app(settings: AdminSettings, now_ms: NowMs = wall_now_ms) -> FastAPI:
+    """The app; its lifespan waits for the database."""
     health = Health()
 
     @asynccontextmanager
@@ -74,11 +75,11 @@ def create_app(settings: AdminSettings, clock: Clock = system_clock) -> FastAPI:
         try:
             await wait_until_ready("database", lambda: _reach(engine))
             health.add("database", lambda: _reach(engine))
-            yield State(runtime=Runtime(engine, clock))
+            yield State(runtime=Runtime(engine, now_ms))
         finally:
             await engine.dispose()
 
-    app = FastAPI(title="In-app messages: authoring", description=_DESCRIPTION, version="1", lifespan=lifespan)
+    app = described_app("In-app messages: authoring", _DESCRIPTION, lifespan)
     install_http(app, max_body_bytes=MAX_BODY_BYTES)
     app.exception_handlers.update(DATABASE_ERRORS)
     app.include_router(health_routes(health))

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from uuid import UUID
 
-from admin.fields import Answer
+from admin.answers import Answer, example
 from wire.events import Event
 from wire.intake import Rejected, Source, read_events
 
@@ -19,6 +19,11 @@ class RejectedItem(Answer):
 
 class Intake(Answer):
     """How many were accepted; the others are listed."""
+
+    model_config = example(
+        accepted=1,
+        rejected=[{"index": 1, "code": "event_type_missing", "message": "Name the event in eventType."}],
+    )
 
     accepted: int
     rejected: list[RejectedItem]

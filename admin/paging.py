@@ -9,8 +9,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Row, Select, tuple_
 
+from admin.answers import Page
 from admin.errors import refused
-from admin.fields import Page, Sound, read_id
+from admin.fields import Sound, read_id
 from wire import codec, plain
 
 T = TypeVar("T")

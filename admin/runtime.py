@@ -1,25 +1,19 @@
 """What the lifespan builds and every request uses: the database, the clock, and one transaction a request."""
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-Clock = Callable[[], int]
-"""Now, in ms since the epoch."""
-
-
-def system_clock() -> int:
-    return time.time_ns() // 1_000_000
+from service.clock import NowMs
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
     engine: AsyncEngine
-    clock: Clock
+    now_ms: NowMs
 
 
 class State(TypedDict):
@@ -38,7 +32,7 @@ CurrentRuntime = Annotated[Runtime, Depends(get_runtime)]
 
 async def get_now_ms(runtime: CurrentRuntime) -> int:
     """One reading a request, so that everything in it happens at one moment."""
-    return runtime.clock()
+    return runtime.now_ms()
 
 
 async def transaction(runtime: CurrentRuntime) -> AsyncIterator[AsyncConnection]:
@@ -49,5 +43,5 @@ async def transaction(runtime: CurrentRuntime) -> AsyncIterator[AsyncConnection]
             await connection.commit()
 
 
-NowMs = Annotated[int, Depends(get_now_ms)]
+MomentMs = Annotated[int, Depends(get_now_ms)]
 Transaction = Annotated[AsyncConnection, Depends(transaction, scope="function")]

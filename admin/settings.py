@@ -1,9 +1,9 @@
 """What the admin process reads from its environment."""
 
-from service.settings import Port, ProcessSettings
+from service.settings import Port, PostgresSettings
 
 
-class AdminSettings(ProcessSettings):
-    """`ProcessSettings`, with a port of its own."""
+class AdminSettings(PostgresSettings):
+    """`PostgresSettings`, with a port of its own."""
 
     port: Port = 8700

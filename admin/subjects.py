@@ -4,12 +4,14 @@ from typing import Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from admin.fields import Answer
+from admin.answers import Answer, example
 from wire import subjects
 
 
 class CustomerRef(Answer):
     """One of the two."""
+
+    model_config = example(userId="ada")
 
     user_id: str | None = None
     anonymous_id: str | None = None

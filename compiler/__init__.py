@@ -1,0 +1,1 @@
+"""An org's active messages → bundles in Redis, on change and at every schedule boundary."""

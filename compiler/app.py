@@ -17,11 +17,12 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from compiler.lease import Lease
-from compiler.worker import Worker, wall_clock_ms
+from compiler.worker import Worker
+from service.clock import wall_now_ms
 from service.connect import redis_client
 from service.health import CheckResult, Health, health_app
 from service.serve import serve
-from service.settings import Port, ProcessSettings
+from service.settings import Port, PostgresSettings, RedisSettings
 from service.supervise import Supervisor
 from store.connect import OUTBOX_CHANNEL, create_engine, listening
 from store.tables import outbox
@@ -33,7 +34,7 @@ _OLDEST_MS = 60_000
 """How old a change may be that is not published before the process says that it is not well."""
 
 
-class CompilerSettings(ProcessSettings):
+class CompilerSettings(PostgresSettings, RedisSettings):
     """`lease_ttl_seconds`: how soon another compiler takes over from one that died."""
 
     port: Port = 8702
@@ -61,9 +62,9 @@ async def running(settings: CompilerSettings, health: Health) -> AsyncIterator[W
     """Everything at work. Nothing waits for Postgres or Redis to be there: each task tries again until they are."""
     database_url = settings.database_url.get_secret_value()
     async with AsyncExitStack() as stack:
-        postgres = _engine(stack, database_url, pool_size=8)
+        postgres = _postgres(stack, database_url, pool_size=8)
         redis = await stack.enter_async_context(redis_client(settings.redis_url.get_secret_value()))
-        lease = Lease(_engine(stack, database_url, pool_size=1), _holder(), ttl_s=settings.lease_ttl_seconds)
+        lease = Lease(_postgres(stack, database_url, pool_size=1), _holder(), ttl_s=settings.lease_ttl_seconds)
         worker = Worker(postgres, redis, lease)
         lease.on_acquired = worker.wake
         stack.push_async_callback(lease.release)
@@ -98,10 +99,10 @@ async def listen(database_url: str, changed: Callable[[UUID], None], wake: Calla
     raise ConnectionError("the connection that listens for changes was closed")
 
 
-def _engine(stack: AsyncExitStack, database_url: str, *, pool_size: int) -> AsyncEngine:
-    engine = create_engine(database_url, pool_size=pool_size)
-    stack.push_async_callback(engine.dispose)
-    return engine
+def _postgres(stack: AsyncExitStack, database_url: str, *, pool_size: int) -> AsyncEngine:
+    postgres = create_engine(database_url, pool_size=pool_size)
+    stack.push_async_callback(postgres.dispose)
+    return postgres
 
 
 def _holder() -> str:
@@ -134,7 +135,7 @@ def _add_checks(health: Health, postgres: AsyncEngine, redis: Redis, lease: Leas
     async def waiting() -> CheckResult:
         async with postgres.connect() as connection:
             oldest_ms = (await connection.execute(select(func.min(outbox.c.created_ms)))).scalar_one()
-        age_ms = 0 if oldest_ms is None else max(0, wall_clock_ms() - oldest_ms)
+        age_ms = 0 if oldest_ms is None else max(0, wall_now_ms() - oldest_ms)
         return CheckResult(age_ms < _OLDEST_MS or lease.term is None, {"oldestMs": age_ms})
 
     health.add("database", database)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.snapshot import AudienceRow
-from wire import rules
-from wire.problems import Problem
-from wire.rules import Rule, RuleError, audience_refs, find_cycle
+from wire.problems import NO_AUDIENCE, Problem
+from wire.rule_tree import Rule, audience_refs, find_cycle, to_json
+from wire.rules import RuleError, parse_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Audiences:
         if audience_id in self.usable:
             return []
         if audience_id not in self.broken:
-            return [Problem(pointer, "audience_missing", f"There is no audience {audience_id}.")]
+            return [Problem(pointer, *NO_AUDIENCE)]
         return [
             Problem(pointer, problem.code, f"Audience {self._quoted(audience_id)} cannot be used: {_in_words(problem)}")
             for problem in self.broken[audience_id]
@@ -43,7 +43,7 @@ class Audiences:
 
     def rule_json(self, audience_id: str) -> Mapping[str, Any] | None:
         rule = self.usable[audience_id]
-        return None if rule is None else rules.to_json(rule)
+        return None if rule is None else to_json(rule)
 
     def _quoted(self, audience_id: str) -> str:
         return f"“{self.names.get(audience_id, audience_id)}”"
@@ -69,7 +69,7 @@ class Audiences:
     def _bad_reference(self, ref: str) -> Problem:
         if ref in self.broken:
             return Problem("/rule", "audience_broken", f"It refers to {self._quoted(ref)}, which cannot be used.")
-        return Problem("/rule", "audience_missing", f"It refers to {ref}, which does not exist.")
+        return Problem("/rule", "audience_not_found", f"It refers to {ref}, which does not exist.")
 
 
 def read_audiences(rows: Sequence[AudienceRow]) -> Audiences:
@@ -79,7 +79,7 @@ def read_audiences(rows: Sequence[AudienceRow]) -> Audiences:
     broken: dict[str, Sequence[Problem]] = {}
     for row in rows:
         try:
-            usable[str(row.id)] = None if row.rule is None else rules.parse_rule(row.rule, pointer="/rule")
+            usable[str(row.id)] = None if row.rule is None else parse_rule(row.rule, pointer="/rule")
         except RuleError as error:
             broken[str(row.id)] = error.problems
     read = Audiences(names, usable, broken)

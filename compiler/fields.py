@@ -2,48 +2,37 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from service.payload import payload_problems
-from wire import plain
-from wire.intake import EVENT_TYPE
+from service.payload import payload_problems, refusing
+from wire import message, plain, problems
+from wire.intake import event_type_flaw
+from wire.message import MAX_DELAY_S, MAX_IMPRESSIONS, MessageType, Position, Stop, Theme
+from wire.plain import Flaw
 from wire.problems import Problem
-from wire.userstate import RECENT_IMPRESSIONS
 
-MessageType = Literal["banner", "modal", "slideout", "tooltip"]
-MESSAGE_TYPES = frozenset(get_args(MessageType))
-
+_MESSAGE_TYPES = get_args(MessageType)
 _BLANKS = re.compile(r"[\x00-\x20\x7f]")
 _SCRIPTS = ("javascript:", "data:", "vbscript:")
-_SLOT_MAX_CHARACTERS = 256
 
 
-def _no_script(url: str) -> str:
+def _script_flaw(url: str) -> Flaw | None:
     """Browsers skip blanks and control characters inside a scheme."""
-    if _BLANKS.sub("", url).lower().startswith(_SCRIPTS):
-        raise ValueError("must not be a script or data URL")
-    return url
+    is_script = _BLANKS.sub("", url).lower().startswith(_SCRIPTS)
+    return Flaw("url_scheme_not_allowed", "A script or data URL cannot be opened.") if is_script else None
 
 
-def _https(url: str) -> str:
-    if not url.lower().startswith("https://"):
-        raise ValueError("must be an https URL")
-    return url
+def _https_flaw(url: str) -> Flaw | None:
+    return None if url.lower().startswith("https://") else Flaw("url_scheme_not_allowed", "Use https here.")
 
 
-def _event_type(text: str) -> str:
-    if EVENT_TYPE.fullmatch(text) is None:
-        raise ValueError("must be an event type")
-    return text
-
-
-Colour = Annotated[str, Field(pattern=r"^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")]
-Url = Annotated[str, AfterValidator(_no_script)]
-HttpsUrl = Annotated[str, AfterValidator(_https)]
-EventType = Annotated[str, AfterValidator(_event_type)]
+Color = Annotated[str, refusing(message.color_flaw)]
+Url = Annotated[str, refusing(_script_flaw)]
+HttpsUrl = Annotated[str, refusing(_https_flaw)]
+EventType = Annotated[str, refusing(event_type_flaw)]
 
 
 class _Stored(BaseModel):
@@ -68,14 +57,14 @@ class Content(_Stored):
 
 
 class Appearance(_Stored):
-    position: Literal["top", "bottom", "center"]
-    theme: Literal["light", "dark", "auto"] | None = None
-    background_color: Colour | None = None
-    text_color: Colour | None = None
+    position: Position
+    theme: Theme | None = None
+    background_color: Color | None = None
+    text_color: Color | None = None
 
 
 class TooltipAppearance(Appearance):
-    position: Literal["top", "bottom", "center"] | None = None  # type: ignore[assignment]
+    position: Position | None = None  # type: ignore[assignment]
     anchor: str = Field(min_length=1)
 
 
@@ -87,20 +76,20 @@ class Trigger(_Complete):
     url: Any = None
     screen: Any = None
     audience_id: str | None = None
-    delay_seconds: float | None = Field(None, ge=0, le=300)
+    delay_seconds: float | None = Field(None, ge=0, le=MAX_DELAY_S)
 
 
 class Cap(_Complete):
     max_impressions: int | None = Field(None, ge=1)
     per_seconds: int | None = Field(None, ge=1)
     min_interval_seconds: int | None = Field(None, ge=0)
-    stop_after: list[Literal["click", "dismiss"]] | None = None
+    stop_after: list[Stop] | None = None
 
 
 def shape_problems(model: type[BaseModel], value: object, pointer: str) -> list[Problem]:
     """Everything in which a stored JSON value differs from `model`."""
     if not isinstance(value, dict):
-        return [Problem(pointer, "wrong_type", "must be an object")]
+        return [Problem(pointer, *problems.NO_OBJECT)]
     if flaw := plain.flaw(value):
         return [Problem(pointer, *flaw)]
     try:
@@ -110,19 +99,24 @@ def shape_problems(model: type[BaseModel], value: object, pointer: str) -> list[
     return []
 
 
+def type_problems(type_: str) -> list[Problem]:
+    if type_ in _MESSAGE_TYPES:
+        return []
+    return [Problem("/type", "unknown_value", f"Must be one of {', '.join(_MESSAGE_TYPES)}.")]
+
+
 def cap_problems(value: Mapping[str, Any]) -> list[Problem]:
     """What a well-formed cap asks that cannot be held."""
     most, per_s = value.get("maxImpressions"), value.get("perSeconds")
-    if most is None or per_s is None or most <= RECENT_IMPRESSIONS:
+    if most is None or per_s is None or most <= MAX_IMPRESSIONS:
         return []
-    message = f"must be at most {RECENT_IMPRESSIONS} when it counts within a time"
-    return [Problem("/frequencyCap/maxImpressions", "out_of_range", message)]
+    text = f"Must be at most {MAX_IMPRESSIONS} when it counts within a time."
+    return [Problem("/frequencyCap/maxImpressions", "out_of_range", text)]
 
 
 def slot_problems(slot: str | None) -> list[Problem]:
-    if slot is None or 0 < len(slot) <= _SLOT_MAX_CHARACTERS:
-        return []
-    return [Problem("/slot", "wrong_length", f"must have 1 to {_SLOT_MAX_CHARACTERS} characters")]
+    flaw = None if slot is None else message.slot_flaw(slot)
+    return [Problem("/slot", *flaw)] if flaw else []
 
 
 def _problems(error: ValidationError, value: object) -> list[Problem]:
@@ -130,5 +124,5 @@ def _problems(error: ValidationError, value: object) -> list[Problem]:
     return payload_problems([{**found, "loc": ("body", *found["loc"])} for found in errors], value)
 
 
-def _below(pointer: str, problems: Sequence[Problem]) -> list[Problem]:
-    return [Problem(pointer + problem.pointer, problem.code, problem.message) for problem in problems]
+def _below(pointer: str, found: Sequence[Problem]) -> list[Problem]:
+    return [Problem(pointer + problem.pointer, problem.code, problem.message) for problem in found]

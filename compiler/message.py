@@ -9,7 +9,8 @@ from compiler.audiences import Audiences
 from compiler.snapshot import MessageRow
 from wire import codec, times
 from wire.bundle import CompiledMessage, FrequencyCap
-from wire.problems import Problem, child_pointer
+from wire.message import render_slot
+from wire.problems import EVENT_TYPE_MISSING, Problem, child_pointer
 from wire.rules import RuleError, parse_pattern, parse_where
 
 Json = Mapping[str, Any]
@@ -26,7 +27,7 @@ class MessageError(ValueError):
 def compile_message(row: MessageRow, audiences: Audiences) -> CompiledMessage:
     """Raises MessageError."""
     problems = [
-        *_type_problems(row.type),
+        *fields.type_problems(row.type),
         *fields.shape_problems(fields.Content, row.content, "/content"),
         *_appearance_problems(row),
         *_trigger_problems(row.trigger, audiences),
@@ -42,7 +43,8 @@ def compile_message(row: MessageRow, audiences: Audiences) -> CompiledMessage:
 
 def _compiled(row: MessageRow) -> CompiledMessage:
     """Of a row without problems."""
-    slot, trigger, cap = _slot(row), _trigger(row.trigger), _cap(row.frequency_cap)
+    slot = render_slot(row.type, row.slot, cast(Json, row.appearance))
+    trigger, cap = _trigger(row.trigger), _cap(row.frequency_cap)
     return CompiledMessage(
         id=str(row.id),
         version=row.version,
@@ -71,13 +73,6 @@ def _compiled(row: MessageRow) -> CompiledMessage:
             }
         ),
     )
-
-
-def _slot(row: MessageRow) -> str:
-    if row.slot is not None:
-        return row.slot
-    appearance = cast(Json, row.appearance)
-    return f"{row.type}:{appearance['anchor' if row.type == 'tooltip' else 'position']}"
 
 
 def _trigger(stored: object) -> Json | None:
@@ -111,12 +106,6 @@ def _cap_json(cap: FrequencyCap | None) -> Json | None:
     }
 
 
-def _type_problems(type_: str) -> list[Problem]:
-    if type_ in fields.MESSAGE_TYPES:
-        return []
-    return [Problem("/type", "unknown_type", f"must be one of {', '.join(sorted(fields.MESSAGE_TYPES))}")]
-
-
 def _appearance_problems(row: MessageRow) -> list[Problem]:
     model = fields.TooltipAppearance if row.type == "tooltip" else fields.Appearance
     return fields.shape_problems(model, row.appearance, "/appearance")
@@ -131,7 +120,7 @@ def _trigger_problems(trigger: object, audiences: Audiences) -> list[Problem]:
     for name, parse in (("where", parse_where), ("url", parse_pattern), ("screen", parse_pattern)):
         problems += _rule_problems(trigger.get(name), parse, child_pointer("/trigger", name))
     if trigger.get("where") and trigger.get("eventType") is None:
-        problems.append(Problem("/trigger/where", "missing_event_type", "needs an eventType to look at"))
+        problems.append(Problem("/trigger/where", *EVENT_TYPE_MISSING))
     if isinstance(audience_id := trigger.get("audienceId"), str):
         problems += audiences.problems(_canonical_id(audience_id), "/trigger/audienceId")
     return problems
@@ -156,7 +145,7 @@ def _audience_problems(row: MessageRow, audiences: Audiences) -> list[Problem]:
 
 def _window_problems(row: MessageRow) -> list[Problem]:
     return [
-        Problem(pointer, "out_of_range", "must be a time in the years 1 to 9999")
+        Problem(pointer, "out_of_range", "Must be a time in the years 1 to 9999.")
         for pointer, moment_ms in (("/startsAt", row.starts_ms), ("/endsAt", row.ends_ms))
         if not _can_be_written(moment_ms)
     ]

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from compiler.compile import Compiled
 from wire import keys
-from wire.bundle import Bundle, Manifest, org_change, sha_of
+from wire.bundle import Bundle, Manifest, org_change
 from wire.codec import DecodeError
 
 UNREFERENCED_S = 600
@@ -105,20 +105,12 @@ async def read_org(redis: Redis, org_id: UUID) -> tuple[Manifest, dict[str, Bund
         names = [keys.bundle(org_id, sha) for sha in manifest.bundles.values()]
         found = cast(list[bytes | None], await redis.mget(names)) if names else []
         bundles = {
-            audience_id: _bundle(sha, data)
+            audience_id: Bundle.decode_named(sha, data)
             for (audience_id, sha), data in zip(manifest.bundles.items(), found, strict=True)
         }
     except DecodeError as error:
         raise UnreadableOrgError(f"org {org_id}: {error}") from error
     return manifest, bundles
-
-
-def _bundle(sha: str, data: bytes | None) -> Bundle:
-    if data is None:
-        raise DecodeError(f"bundle {sha} is missing")
-    if sha_of(data) != sha:
-        raise DecodeError(f"bundle {sha} holds other bytes")
-    return Bundle.decode(data)
 
 
 async def _before(redis: Redis, org_id: UUID) -> _Before:

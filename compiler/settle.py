@@ -12,7 +12,7 @@ from wire.problems import Problem
 
 log = structlog.get_logger("settle")
 
-_REMOVE = text("DELETE FROM outbox WHERE id = ANY(:ids)")
+_REMOVE = text("DELETE FROM outbox WHERE org_id = :org_id AND id = ANY(:ids)")
 
 # The revision still being ours means that nobody has looked at the org since, so that nobody knows its problems better.
 _SHOW = text("""
@@ -36,7 +36,8 @@ async def settle(postgres: AsyncEngine, snapshot: Snapshot, problems: Mapping[st
     shown = {message_id: [problem._asdict() for problem in found] for message_id, found in problems.items()}
     async with postgres.begin() as connection:
         if snapshot.waiting:
-            await connection.execute(_REMOVE, {"ids": [row.id for row in snapshot.waiting]})
+            waiting = {"org_id": snapshot.org_id, "ids": [row.id for row in snapshot.waiting]}
+            await connection.execute(_REMOVE, waiting)
         changed = await connection.execute(
             _SHOW,
             {

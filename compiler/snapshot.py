@@ -1,11 +1,11 @@
 """One org's rows as plain values, read in the transaction that gives them their revision."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Row, Select, String, cast, exists, literal_column, select, text, update
+from sqlalchemy import JSON, Column, Row, Select, String, cast, exists, literal_column, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -39,6 +39,9 @@ class MessageRow:
     priority: int
     slot: str | None
     created_ms: int
+
+
+_MESSAGE_COLUMNS = [in_app_messages.c[field.name] for field in fields(MessageRow)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +144,7 @@ def _audiences(org_id: UUID) -> Select[Any]:
 def _messages(org_id: UUID) -> Select[Any]:
     message = in_app_messages.c
     return (
-        select(
-            message.id,
-            message.version,
-            message.type,
-            _as_text(message.content),
-            _as_text(message.appearance),
-            _as_text(message.trigger),
-            _as_text(message.frequency_cap),
-            message.audience_id,
-            message.exclude_audience_ids,
-            message.starts_ms,
-            message.ends_ms,
-            message.active,
-            message.priority,
-            message.slot,
-            message.created_ms,
-        )
+        select(*[_as_text(column) if _is_json(column) else column for column in _MESSAGE_COLUMNS])
         .where(message.org_id == org_id, message.published_ms.is_not(None), message.archived_ms.is_(None))
         .order_by(message.id)
     )
@@ -165,6 +152,10 @@ def _messages(org_id: UUID) -> Select[Any]:
 
 def _waiting(org_id: UUID) -> Select[Any]:
     return select(outbox.c.id, outbox.c.created_ms).where(outbox.c.org_id == org_id)
+
+
+def _is_json(column: Column[Any]) -> bool:
+    return isinstance(column.type, JSON)
 
 
 def _as_text(column: Column[Any]) -> Any:
@@ -183,24 +174,10 @@ def _json(stored: str | None) -> object:
     return parsed
 
 
-def _message(row: Any) -> MessageRow:
-    return MessageRow(
-        row.id,
-        row.version,
-        row.type,
-        _json(row.content),
-        _json(row.appearance),
-        _json(row.trigger),
-        _json(row.frequency_cap),
-        row.audience_id,
-        tuple(row.exclude_audience_ids),
-        row.starts_ms,
-        row.ends_ms,
-        row.active,
-        row.priority,
-        row.slot,
-        row.created_ms,
-    )
+def _message(row: Row[Any]) -> MessageRow:
+    stored = dict(row._mapping)
+    parsed = {column.name: _json(stored[column.name]) for column in _MESSAGE_COLUMNS if _is_json(column)}
+    return MessageRow(**stored | parsed | {"exclude_audience_ids": tuple(stored["exclude_audience_ids"])})
 
 
 async def _rows(connection: AsyncConnection, query: Select[Any]) -> Sequence[Row[Any]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from compiler.reconcile import Standing, overdue, read_state
 from compiler.schedule import Schedule
 from compiler.settle import settle
 from compiler.snapshot import Snapshot, take_snapshot
+from service.clock import wall_now_ms
 from service.logs import one_line
 
 log = structlog.get_logger("compiler")
@@ -30,10 +30,6 @@ _TAKERS = 4
 _ORG_TIMEOUT_S = 60
 _FIRST_RETRY_S = 1.0
 _LONGEST_RETRY_S = 60.0
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class StaleError(Exception):
@@ -56,13 +52,10 @@ class Worker:
     was lost otherwise). Nothing is lost with the backlog: what it stands for is in Postgres and Redis.
     """
 
-    def __init__(
-        self, postgres: AsyncEngine, redis: Redis, lease: Lease, *, now_ms: Callable[[], int] = wall_clock_ms
-    ) -> None:
+    def __init__(self, postgres: AsyncEngine, redis: Redis, lease: Lease) -> None:
         self._postgres = postgres
         self._redis = redis
         self._lease = lease
-        self._now_ms = now_ms
         self._backlog = Backlog()
         self._wanted = asyncio.Event()
         self._standing: dict[UUID, Standing] = {}
@@ -106,7 +99,7 @@ class Worker:
         # Copied before Redis is read, else what is published in between would look as if it had gone back.
         standing = dict(self._standing)
         state = await read_state(self._postgres, self._redis)
-        now_ms = self._now_ms()
+        now_ms = wall_now_ms()
         metrics.OUTBOX_AGE_SECONDS.set(max(0, now_ms - min(state.waiting.values(), default=now_ms)) / 1000)
         for org_id in overdue(state, standing, now_ms):
             if self._may_try(org_id):
@@ -153,7 +146,7 @@ class Worker:
     async def _compile(self, org_id: UUID, term: Term) -> None:
         snapshot = await take_snapshot(self._postgres, org_id, term)
         # In a thread, so that a large org does not keep the lease from being renewed.
-        compiled = await asyncio.to_thread(_compile_and_check, snapshot, self._now_ms())
+        compiled = await asyncio.to_thread(_compile_and_check, snapshot, wall_now_ms())
         published = await publish(self._redis, org_id, compiled)
         if published.outcome == "stale":
             raise StaleError(f"{published.standing} stands in Redis and {snapshot.version} is not newer")
@@ -166,7 +159,7 @@ class Worker:
         self.schedule.expect(org_id, compiled.changes_ms)
         self._problems[org_id] = len(compiled.problems)
         metrics.PROBLEMS.set(sum(self._problems.values()))
-        lag_ms = max((self._now_ms() - row.created_ms for row in snapshot.waiting), default=None)
+        lag_ms = max((wall_now_ms() - row.created_ms for row in snapshot.waiting), default=None)
         if lag_ms is not None:
             metrics.LAG_SECONDS.observe(max(0, lag_ms) / 1000)
         log.info(

@@ -1,0 +1,1 @@
+"""What SDKs talk to: decides from bundles and states in memory, takes events onto its disk."""

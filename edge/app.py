@@ -17,24 +17,26 @@ from starlette.types import Lifespan
 
 from edge.bundles import Bundles
 from edge.changes import BLOCK_MS, Changes
-from edge.clock import CorrectedClock, NowMs
+from edge.clock import CorrectedClock
 from edge.cors import Cors
 from edge.disk import BundleDisk
 from edge.fetch import Fetch
 from edge.overlay import Overlay
 from edge.people import People
-from edge.routes import sdk_routes
-from edge.server import RedisServer
+from edge.redis_server import RedisServer
+from edge.routes import DESCRIPTION, sdk_routes
 from edge.ship import Shipper
 from edge.spool import Spool, SpooledBatch, SpoolError
 from edge.track import Track
 from edge.users import Users
+from service.clock import NowMs
 from service.connect import blocking_redis_client, redis_client, wait_until_ready
 from service.health import CheckResult, Health, health_routes
 from service.http import install_http
 from service.logs import one_line
+from service.openapi import described_app
 from service.serve import serve
-from service.settings import Port, RedisProcessSettings
+from service.settings import Port, RedisSettings
 from service.supervise import Supervisor
 from wire.codec import DecodeError
 from wire.events import EventBatch
@@ -48,11 +50,11 @@ _LAST_FLUSH_S = 3.0
 _MOST_REASONS = 20
 
 
-class EdgeSettings(RedisProcessSettings):
-    """`data_dir`: this edge's own folder, for its spool and its last good bundles. No two edges share one."""
+class EdgeSettings(RedisSettings):
+    """`edge_dir`: this edge's own folder, for its spool and its last good bundles. No two edges share one."""
 
     port: Port = 8701
-    data_dir: Path = Path(".inapp/edge")
+    edge_dir: Path = Path(".inapp/edge")
     spool_max_bytes: int = Field(256 * 1024 * 1024, ge=1024)
     user_cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
 
@@ -62,13 +64,12 @@ def run(settings: EdgeSettings) -> NoReturn:
     serve(create_app(settings), host=settings.host, port=settings.port, name="edge")
 
 
-def create_app(settings: EdgeSettings, *, now_ms: NowMs | None = None) -> FastAPI:
-    """`now_ms` instead of the corrected clock."""
+def create_app(settings: EdgeSettings) -> FastAPI:
     health = Health()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with running(settings, health, now_ms) as edge:
+        async with running(settings, health) as edge:
             yield {"fetch": edge.fetch, "track": edge.track}
 
     return http_app(health, lifespan)
@@ -76,7 +77,7 @@ def create_app(settings: EdgeSettings, *, now_ms: NowMs | None = None) -> FastAP
 
 def http_app(health: Health, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     """The routes; `lifespan` yields the `fetch` and `track` that stand behind them."""
-    app = FastAPI(title="In-app messages: edge", version="1", lifespan=lifespan)
+    app = described_app("In-app messages: edge", DESCRIPTION, lifespan)
     install_http(
         app,
         max_body_bytes=MAX_BODY_BYTES,
@@ -106,7 +107,10 @@ class Edge:
 
 @asynccontextmanager
 async def running(settings: EdgeSettings, health: Health, now_ms: NowMs | None = None) -> AsyncIterator[Edge]:
-    """Everything at work: from disk at once, with Redis as soon as it is there. Raises SpoolError."""
+    """Everything at work: from disk at once, with Redis as soon as it is there. Raises SpoolError.
+
+    `now_ms` instead of the corrected clock.
+    """
     url = settings.redis_url.get_secret_value()
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(redis_client(url))
@@ -114,7 +118,7 @@ async def running(settings: EdgeSettings, health: Health, now_ms: NowMs | None =
         edge = _assemble(settings, redis, blocking, now_ms)
         await edge.bundles.load_stored()
         stack.push_async_callback(edge.spool.close)
-        _take_up(edge, await edge.spool.open())
+        _resume(edge, await edge.spool.open())
         stack.push_async_callback(_flush, edge)
         _add_checks(health, redis, edge)
         await _poll_first(edge.changes)
@@ -124,6 +128,7 @@ async def running(settings: EdgeSettings, health: Health, now_ms: NowMs | None =
         tasks.start_retrying("ship", edge.shipper.run)
         tasks.start_retrying("tail_changes", edge.changes.tail)
         tasks.start_retrying("poll_revisions", edge.changes.poll)
+        tasks.start_retrying("preload_bundles", edge.bundles.preload)
         tasks.start_retrying("save_bundles", edge.bundles.save_changes)
         yield edge
 
@@ -139,15 +144,15 @@ def _assemble(settings: EdgeSettings, redis: Redis, blocking: Redis, given_now_m
         overlay.add(batch.number, batch.events)
         shipper.offer(batch)
 
-    spool = Spool(settings.data_dir, settings.spool_max_bytes, on_commit)
+    spool = Spool(settings.edge_dir, settings.spool_max_bytes, on_commit)
     shipper = Shipper(redis, spool, overlay, users, now_ms)
-    bundles = Bundles(redis, BundleDisk(settings.data_dir / "bundles"))
+    bundles = Bundles(redis, BundleDisk(settings.edge_dir / "bundles"))
     changes = Changes(redis, blocking, server, clock, bundles, users, shipper.check_soon)
     fetch = Fetch(bundles, People(users, overlay), now_ms)
     return Edge(bundles, users, overlay, spool, shipper, changes, fetch, Track(bundles, spool, now_ms))
 
 
-def _take_up(edge: Edge, stored: list[SpooledBatch]) -> None:
+def _resume(edge: Edge, stored: list[SpooledBatch]) -> None:
     """What was acknowledged before this start is shipped and laid over states, as if it had just come."""
     edge.shipper.begin_with(stored)
     for spooled in stored:

@@ -4,21 +4,24 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edge.disk import BundleDisk
 from engine.table import OrgTable, TableError, prepare
 from service.logs import one_line
 from wire import keys
-from wire.bundle import Bundle, Manifest, Version, sha_of
+from wire.bundle import Bundle, Manifest, Version
 from wire.codec import DecodeError
 
 log = structlog.get_logger("edge")
@@ -26,6 +29,9 @@ log = structlog.get_logger("edge")
 _ABSENT_FOR_S = 1.0
 _FIND_TIMEOUT_S = 2.0
 _MOST_ABSENT = 10_000
+_MOST_PRELOADED = 1_000
+"""Orgs held, beyond which none is loaded that nobody asked for."""
+_PRELOADED_AT_ONCE = 4
 
 SWAPS = Counter("inapp_edge_bundle_swaps", "Tables put in place")
 REFUSED = Counter("inapp_edge_bundles_refused", "Manifests that could not be used, so that the last good one serves")
@@ -54,7 +60,7 @@ class OrgUnavailableError(Exception):
 
 
 class Bundles:
-    """Tables by org, loaded from disk at start and from Redis on request and on change."""
+    """Tables by org, loaded from disk at start and from Redis: ahead of requests, on request and on change."""
 
     def __init__(self, redis: Redis, disk: BundleDisk) -> None:
         self._redis = redis
@@ -65,6 +71,8 @@ class Bundles:
         self._absent: OrderedDict[UUID, _Absence] = OrderedDict()
         self._unsaved: dict[UUID, dict[str, bytes]] = {}
         self._to_save = asyncio.Event()
+        self._wanted: list[UUID] = []
+        self._to_preload = asyncio.Event()
         self.problems: dict[UUID, str] = {}
 
     def org_ids(self) -> list[UUID]:
@@ -110,6 +118,35 @@ class Bundles:
         self._absent.clear()
         for org_id in self._held:
             self._refresh_soon(org_id)
+
+    def want(self, org_ids: Iterable[UUID]) -> None:
+        """Has `preload` load those of the orgs that are not loaded, as far as there is room, unless it is at work."""
+        if self._wanted:
+            return
+        room = max(_MOST_PRELOADED - len(self._held), 0)
+        self._wanted = list(islice((org_id for org_id in org_ids if org_id not in self._held), room))
+        if self._wanted:
+            self._to_preload.set()
+
+    async def preload(self) -> None:
+        """Loads what is wanted, for ever, so that it is on disk should Redis be away at the next start."""
+        while True:
+            await self._to_preload.wait()
+            self._to_preload.clear()
+            try:
+                await self._load_a_few_at_a_time(self._wanted)
+            finally:
+                self._wanted = []
+
+    async def _load_a_few_at_a_time(self, org_ids: Iterable[UUID]) -> None:
+        """Requests get their turn in between. Gives up when Redis is away."""
+        rest = iter(org_ids)
+        while few := list(islice(rest, _PRELOADED_AT_ONCE)):
+            loads = [self._loads.get(org_id) or self._start_load(org_id) for org_id in few if org_id not in self._held]
+            if loads:
+                await asyncio.wait(loads)
+            if any(map(_found_no_redis, loads)):
+                return
 
     async def idle(self) -> None:
         """Until nothing is being loaded."""
@@ -219,7 +256,7 @@ def _build(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Held:
     known = held.bundles if held else {}
     try:
         manifest = Manifest.decode(data)
-        bundles = {sha: known.get(sha) or _decode(sha, given.get(sha)) for sha in manifest.bundles.values()}
+        bundles = {sha: known.get(sha) or Bundle.decode_named(sha, given.get(sha)) for sha in manifest.bundles.values()}
         by_audience = {audience_id: bundles[sha] for audience_id, sha in manifest.bundles.items()}
         for audience_id, bundle in by_audience.items():
             if bundle.audience_id != audience_id:
@@ -231,12 +268,8 @@ def _build(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Held:
         raise TableError(one_line(error)) from error
 
 
-def _decode(sha: str, data: bytes | None) -> Bundle:
-    if data is None:
-        raise TableError(f"bundle {sha} is missing")
-    if sha_of(data) != sha:
-        raise DecodeError(f"the bytes of bundle {sha} are not its own")
-    return Bundle.decode(data)
+def _found_no_redis(load: "asyncio.Task[None]") -> bool:
+    return isinstance(load.exception(), RedisConnectionError | RedisTimeoutError | OSError)
 
 
 def _log_failure(task: "asyncio.Task[None]") -> None:

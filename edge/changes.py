@@ -1,8 +1,9 @@
 """What others changed: the `changes` stream, tailed without a gap, and a poll once a second that backs it up."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from edge.bundles import Bundles
 from edge.clock import CorrectedClock, sync
-from edge.server import RedisServer
+from edge.redis_server import RedisServer
 from edge.users import Users
 from service.logs import one_line
 from wire import codec, keys
@@ -141,6 +142,7 @@ class Changes:
                     self._bundles.announce(org_id, Version.parse(text.decode()))
                 except ValueError as error:
                     log.warning("revision_unreadable", org=str(org_id), reason=one_line(error))
+        self._bundles.want(_org_ids(revisions))
 
     def _note_gap(self, reason: str) -> None:
         log.warning("changes_missed", reason=reason)
@@ -151,3 +153,9 @@ class Changes:
         self._users.doubt_all()
         self._bundles.refresh_all()
         self._on_doubt()
+
+
+def _org_ids(names: Iterable[bytes]) -> Iterator[UUID]:
+    for name in names:
+        with contextlib.suppress(ValueError):
+            yield UUID(name.decode())

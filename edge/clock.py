@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
-NowMs = Callable[[], int]
-
 _LONGEST_ROUND_TRIP_NS = 250_000_000
 _SLOWEST_PACE = 0.5
 

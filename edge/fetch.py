@@ -9,13 +9,14 @@ from edge import access
 from edge.access import Org
 from edge.answers import Answer, read_json
 from edge.bundles import Bundles
-from edge.clock import NowMs
 from edge.people import People
 from engine.decide import NOBODY, Context, Decision, Occasion, Person, decide, person
 from engine.table import OrgTable, PreparedMessage
+from service.clock import NowMs
 from service.errors import ApiError, invalid_payload
-from wire import codec, plain, subjects, times
-from wire.intake import EVENT_TYPE, PROPERTIES_MAX_BYTES
+from wire import codec, plain, problems, subjects, times
+from wire.intake import PROPERTIES_MAX_BYTES, TOO_LARGE, event_type_flaw
+from wire.plain import Flaw
 from wire.problems import Problem, child_pointer
 
 URL_MAX_CHARACTERS = 8_192
@@ -44,30 +45,14 @@ class FetchRequest:
 def read_request(body: object) -> FetchRequest:
     """Unknown fields are ignored: SDKs are older or newer than this edge. Raises ApiError with every problem."""
     if not isinstance(body, dict):
-        raise invalid_payload([Problem("", "wrong_type", "The body must be an object.")])
-    reader = _Reader(body)
-    request = FetchRequest(
-        reader.text("userId", subjects.ID_MAX_CHARACTERS),
-        reader.text("anonymousId", subjects.ID_MAX_CHARACTERS),
-        reader.text("identityToken", TOKEN_MAX_CHARACTERS),
-        reader.object("traits"),
-        Context(
-            reader.text("url", URL_MAX_CHARACTERS),
-            reader.text("screen", SCREEN_MAX_CHARACTERS),
-            reader.occasion("event"),
-            reader.flag("resolve"),
-        ),
-        reader.text("etag", ETAG_MAX_CHARACTERS),
-    )
-    if reader.problems:
-        raise invalid_payload(reader.problems)
-    return request
+        raise invalid_payload([Problem("", *problems.NO_OBJECT)])
+    return _Reader(body, "").request()
 
 
 def read_query(query: Mapping[str, str]) -> FetchRequest:
     """The same from a query: `traits` is JSON, `event` an event type or JSON as in a body, `resolve` true or false."""
     body: dict[str, Any] = dict(query)
-    problems = []
+    unreadable = []
     for name in ("traits", "event"):
         text = body.get(name, "")
         if name == "event" and not text.startswith("{"):
@@ -77,44 +62,55 @@ def read_query(query: Mapping[str, str]) -> FetchRequest:
             body[name] = read_json(text.encode("utf-8", "surrogatepass")) if text else None
         except ApiError:
             del body[name]
-            problems.append(Problem(f"/{name}", "invalid_json", "must be JSON"))
+            unreadable.append(Problem(f"/query/{name}", "invalid_json", "Must be JSON."))
     resolve = body.get("resolve", "").lower()
     if resolve in _TRUE | _FALSE:
         body["resolve"] = resolve in _TRUE
-    try:
-        request = read_request(body)
-    except ApiError as error:
-        raise invalid_payload([*problems, *error.details]) from None
-    if problems:
-        raise invalid_payload(problems)
-    return request
+    reader = _Reader(body, "/query")
+    reader.problems += unreadable
+    return reader.request()
 
 
 class _Reader:
-    """Reads fields of a body, collecting problems; null and the empty text mean absent."""
+    """Reads fields of a body, collecting problems below `root`; null and the empty text mean absent."""
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: Mapping[str, Any], root: str) -> None:
         self._body = body
+        self._root = root
         self.problems: list[Problem] = []
+
+    def request(self) -> FetchRequest:
+        """Raises ApiError."""
+        request = FetchRequest(
+            self.text("userId", subjects.ID_MAX_CHARACTERS),
+            self.text("anonymousId", subjects.ID_MAX_CHARACTERS),
+            self.text("identityToken", TOKEN_MAX_CHARACTERS),
+            self.object("traits"),
+            Context(
+                self.text("url", URL_MAX_CHARACTERS),
+                self.text("screen", SCREEN_MAX_CHARACTERS),
+                self.occasion("event"),
+                self.flag("resolve"),
+            ),
+            self.text("etag", ETAG_MAX_CHARACTERS),
+        )
+        if self.problems:
+            raise invalid_payload(self.problems)
+        return request
 
     def text(self, name: str, most_characters: int) -> str | None:
         value = self._body.get(name)
         if value is None or value == "":
             return None
-        if not isinstance(value, str):
-            self._report(name, "wrong_type", "must be text")
-        elif len(value) > most_characters:
-            self._report(name, "too_long", f"may have {most_characters} characters at most")
-        elif (flaw := plain.text_flaw(value)) is not None:
-            self._report(name, flaw.code, flaw.message)
-        else:
-            return value
-        return None
+        if flaw := problems.text_flaw(value, most_characters):
+            self._report(name, flaw)
+            return None
+        return str(value)
 
     def flag(self, name: str) -> bool:
         value = self._body.get(name)
         if not isinstance(value, bool | None):
-            self._report(name, "wrong_type", "must be true or false")
+            self._report(name, problems.NO_BOOLEAN)
         return value is True
 
     def object(self, name: str) -> Mapping[str, Any]:
@@ -125,29 +121,32 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, dict):
-            self._report(name, "wrong_type", "must be an object with type and properties")
+            self._report(name, problems.NO_OBJECT)
             return None
         type_ = value.get("type")
-        if not isinstance(type_, str) or not EVENT_TYPE.fullmatch(type_):
-            self._report(f"{name}/type", "invalid_event_type", "must be an event type such as report.exported")
+        if not isinstance(type_, str):
+            self._report(f"{name}/type", problems.MISSING if type_ is None else problems.NO_TEXT)
             type_ = ""
+        elif flaw := event_type_flaw(type_):
+            self._report(f"{name}/type", flaw)
         return Occasion(type_, self._plain_object(value.get("properties"), f"{name}/properties"))
 
     def _plain_object(self, value: Any, name: str) -> Mapping[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self._report(name, "wrong_type", "must be an object")
-        elif (flaw := plain.flaw(value)) is not None:
-            self._report(name, flaw.code, flaw.message)
-        elif len(codec.to_json(value)) > PROPERTIES_MAX_BYTES:
-            self._report(name, "too_large", f"may have {PROPERTIES_MAX_BYTES} bytes at most")
-        else:
-            return value
-        return {}
+        flaw = None if value is None else _object_flaw(value)
+        if flaw:
+            self._report(name, flaw)
+        return {} if value is None or flaw else value
 
-    def _report(self, name: str, code: str, message: str) -> None:
-        self.problems.append(Problem(child_pointer("", *name.split("/")), code, message))
+    def _report(self, name: str, flaw: Flaw) -> None:
+        self.problems.append(Problem(child_pointer(self._root, *name.split("/")), *flaw))
+
+
+def _object_flaw(value: object) -> Flaw | None:
+    if not isinstance(value, dict):
+        return problems.NO_OBJECT
+    if flaw := plain.flaw(value):
+        return flaw
+    return TOO_LARGE if len(codec.to_json(value)) > PROPERTIES_MAX_BYTES else None
 
 
 class Fetch:

@@ -12,10 +12,10 @@ import structlog
 from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 
-from edge.clock import NowMs
 from edge.overlay import Overlay
 from edge.spool import Spool, SpooledBatch
 from edge.users import Users
+from service.clock import NowMs
 from wire import events, keys
 from wire.events import EventBatch
 
@@ -165,7 +165,7 @@ class Shipper:
             self.check_soon()
         if marked:
             await self._let_go(marked)
-        await self._lay_off()
+        await self._drop_projected()
 
     async def _is_in_stream(self, id_: bytes) -> bool:
         return bool(id_) and bool(await self._redis.xrange(self._stream, id_, id_))
@@ -181,7 +181,7 @@ class Shipper:
         self._unsure -= committed
         await self._redis.srem(self._marks, *committed)
 
-    async def _lay_off(self) -> None:
+    async def _drop_projected(self) -> None:
         """Committed batches are in the states that Redis has: once those are read again, the overlay can go."""
         subjects = {key for number in self._laid_over for key in self._overlay.subjects(number)}
         if await self._users.refresh(subjects):

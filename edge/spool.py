@@ -128,9 +128,6 @@ class Spool:
         """The batches numbered above `after`, in order; at least one if there are any, then up to `max_bytes`."""
         return await self._call(lambda connection: list(_up_to(_batches(connection, after), max_bytes)))
 
-    async def read_one(self, number: int) -> SpooledBatch | None:
-        return await self._call(lambda connection: next(_batches(connection, number - 1, number), None))
-
     async def remove(self, numbers: Iterable[int]) -> None:
         """The batches are safe elsewhere."""
         wanted = list(numbers)
@@ -289,10 +286,9 @@ def _identity(connection: sqlite3.Connection) -> tuple[UUID, int]:
     return UUID(bytes=spool_id), last + 1
 
 
-def _batches(connection: sqlite3.Connection, after: int, until: int = 2**63 - 1) -> Iterator[SpooledBatch]:
+def _batches(connection: sqlite3.Connection, after: int) -> Iterator[SpooledBatch]:
     rows = connection.execute(
-        "SELECT number, event_count, accepted_ms, body FROM batches WHERE number > ? AND number <= ? ORDER BY number",
-        (after, until),
+        "SELECT number, event_count, accepted_ms, body FROM batches WHERE number > ? ORDER BY number", (after,)
     )
     return map(SpooledBatch._make, rows)
 
@@ -335,7 +331,7 @@ def _take_lock(folder: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise SpoolError(f"another process uses the spool in {folder}; give each edge its own INAPP_DATA_DIR") from None
+        raise SpoolError(f"another process uses the spool in {folder}; give each edge its own INAPP_EDGE_DIR") from None
     return lock
 
 

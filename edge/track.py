@@ -10,12 +10,12 @@ from edge import access
 from edge.access import Org
 from edge.answers import Answer, read_json
 from edge.bundles import Bundles
-from edge.clock import NowMs
 from edge.spool import Spool, SpoolError, SpoolFullError
+from service.clock import NowMs
 from service.errors import ApiError, invalid_payload
 from wire import codec, events
 from wire.intake import Rejected, Source, read_events
-from wire.problems import Problem
+from wire.problems import MISSING, NO_LIST, NO_OBJECT, Problem, too_long
 
 BATCH_MAX_EVENTS = 1_000
 ACTIONS = {"impressions": events.IMPRESSION, "clicks": events.CLICKED, "dismissals": events.DISMISSED}
@@ -89,13 +89,12 @@ def message_event(type_: str, message_id: str, body: object) -> object:
 
 def _events_of(body: object) -> Sequence[object]:
     if not isinstance(body, dict):
-        raise invalid_payload([Problem("", "wrong_type", "The body must be an object.")])
+        raise invalid_payload([Problem("", *NO_OBJECT)])
     raws = body.get("events")
     if not isinstance(raws, list):
-        code = "missing" if raws is None else "wrong_type"
-        raise invalid_payload([Problem("/events", code, "must be a list of events")])
+        raise invalid_payload([Problem("/events", *(MISSING if raws is None else NO_LIST))])
     if len(raws) > BATCH_MAX_EVENTS:
-        raise invalid_payload([Problem("/events", "too_many", f"may have {BATCH_MAX_EVENTS} events at most")])
+        raise invalid_payload([Problem("/events", *too_long(BATCH_MAX_EVENTS, "events"))])
     return raws
 
 

@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from edge.server import RedisServer
+from edge.redis_server import RedisServer
 from service.logs import one_line
 from wire import keys
 from wire.codec import DecodeError

@@ -1,33 +1,18 @@
 """One comparison → a Python test of one value. Types are strict: a value of another type never matches."""
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 from engine.patterns import text_test
 from wire.literals import Version, moment_ms, version_parts
-from wire.rules import NEGATIONS, Compare, Scalar
+from wire.operands import ORDERS
+from wire.rule_tree import NEGATIONS, Compare, Scalar
 
 Fields = Mapping[str, object]
 ValueTest = Callable[[object], bool]
 
 _Parsed = TypeVar("_Parsed")
-_Order = Callable[[Any, Any], bool]
-
-_ORDERS: Final[Mapping[str, _Order]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "before": operator.lt,
-    "after": operator.gt,
-    "version_eq": operator.eq,
-    "version_gt": operator.gt,
-    "version_gte": operator.ge,
-    "version_lt": operator.lt,
-    "version_lte": operator.le,
-}
 
 
 def compile_clause(compare: Compare) -> Callable[[Fields], bool]:
@@ -53,7 +38,7 @@ def value_test(op: str, operand: Scalar | tuple[Scalar, ...] | None) -> ValueTes
             return _contains(operand)
         case ("starts_with" | "ends_with" | "glob") as text_op, str():
             return _if_text(text_test(text_op, operand))
-        case _, str() | int() | float() if op in _ORDERS:
+        case _, str() | int() | float() if op in ORDERS:
             return _ordering(op, operand)
     raise ValueError(f"{op!r} does not compare with {operand!r}")
 
@@ -95,7 +80,7 @@ def _text(value: object) -> str | None:
 def _ordered(op: str, parse: Callable[[object], _Parsed | None], operand: _Parsed | None) -> ValueTest:
     if operand is None:
         raise ValueError(f"{op!r} has an operand that it cannot read")
-    order = _ORDERS[op]
+    order = ORDERS[op]
 
     def test(value: object) -> bool:
         parsed = parse(value)

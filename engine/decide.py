@@ -18,7 +18,6 @@ NOT_IN_TRIGGER_AUDIENCE = "not_in_trigger_audience"
 URL_MISMATCH = "url_mismatch"
 SCREEN_MISMATCH = "screen_mismatch"
 EVENT_MISMATCH = "event_mismatch"
-SLOT_TAKEN = "slot_taken"
 
 _NOTHING_SEEN = Seen()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from wire.literals import glob_literals
-from wire.rules import PatternOp
+from wire.rule_tree import PatternOp
 
 TextTest = Callable[[str], bool]
 

@@ -10,7 +10,19 @@ from typing import Final, cast
 from engine.clauses import Fields, compile_clause
 from engine.patterns import text_test
 from wire.literals import duration_ms, moment_ms
-from wire.rules import AllOf, AnyOf, Compare, InAudience, Not, Pattern, Rule, audience_refs, evaluation_order, leaves
+from wire.rule_tree import (
+    MOVING_OPS,
+    AllOf,
+    AnyOf,
+    Compare,
+    InAudience,
+    Not,
+    Pattern,
+    Rule,
+    audience_refs,
+    evaluation_order,
+    leaves,
+)
 
 Held = tuple[bool, int]
 """Whether something holds, and a moment before which that cannot change."""
@@ -20,7 +32,6 @@ _Clause = Callable[[Fields, int], Held]
 _Node = Callable[[Facts], Held]
 
 _NEVER: Final = 2**63 - 1
-_MOVING: Final = frozenset({"within_last", "not_within_last"})
 
 
 class Membership:
@@ -116,7 +127,7 @@ def _any_of(nodes: Sequence[_Node]) -> _Node:
 
 
 def _clause(compare: Compare) -> _Clause:
-    if compare.op in _MOVING:
+    if compare.op in MOVING_OPS:
         return _window(compare)
     test = compile_clause(compare)
     return lambda fields, _: (test(fields), _NEVER)

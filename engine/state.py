@@ -1,5 +1,6 @@
 """Laying events over a user state, and one state over another: what the recorder does in SQL, done in memory."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,12 +11,17 @@ from wire.userstate import RECENT_IMPRESSIONS, Seen, Stamp, UserState
 
 
 def with_events(state: UserState, overlay: Iterable[Event]) -> UserState:
-    """The state once these events are in it; one that is in it already changes nothing."""
-    for event in overlay:
+    """The state once these events are in it; one that is in it already, or comes twice, changes nothing."""
+    rendered: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for event in {event.id: event for event in overlay}.values():
         if event.type == events.IDENTIFIED:
             state = _with_traits(state, codec.from_json(event.properties), (event.received_ms, event.id.bytes))
+        elif event.type == events.IMPRESSION:
+            rendered[_message_id(event)][event.occurred_ms] += 1
         elif event.type in events.MESSAGE_EVENTS:
-            state = _with_message_event(state, event)
+            state = _with_answer(state, event)
+    for message_id, moments in rendered.items():
+        state = _with_impressions(state, message_id, moments)
     return state
 
 
@@ -55,23 +61,27 @@ def _set_trait(traits: dict[str, Any], name: str, value: Any) -> None:
         traits[name] = value
 
 
-def _with_message_event(state: UserState, event: Event) -> UserState:
-    message_id = codec.from_json(event.properties)["messageId"]
+def _message_id(event: Event) -> str:
+    return str(codec.from_json(event.properties)["messageId"])
+
+
+def _with_answer(state: UserState, event: Event) -> UserState:
+    """Clicks and dismissals only have to be known of, to stop a message; how many there were Postgres counts."""
+    message_id = _message_id(event)
     seen = state.seen.get(message_id, Seen())
-    if event.type == events.IMPRESSION:
-        seen = _with_impression(seen, event.occurred_ms)
-    elif event.type == events.CLICKED:
+    if event.type == events.CLICKED:
         seen = replace(seen, clicks=max(seen.clicks, 1))
     else:
         seen = replace(seen, dismissals=max(seen.dismissals, 1))
     return replace(state, seen={**state.seen, message_id: seen})
 
 
-def _with_impression(seen: Seen, occurred_ms: int) -> Seen:
-    """No message renders twice in one millisecond for one customer, so the moment tells an impression apart."""
-    if occurred_ms in seen.recent_ms:
-        return seen
-    return replace(seen, impressions=seen.impressions + 1, recent_ms=_newest((*seen.recent_ms, occurred_ms)))
+def _with_impressions(state: UserState, message_id: str, moments: Counter[int]) -> UserState:
+    """A state has an event already when it has as many impressions of that very millisecond."""
+    seen = state.seen.get(message_id, Seen())
+    new = tuple((moments - Counter(seen.recent_ms)).elements())
+    counted = replace(seen, impressions=seen.impressions + len(new), recent_ms=_newest((*seen.recent_ms, *new)))
+    return replace(state, seen={**state.seen, message_id: counted})
 
 
 def _add(mine: Seen, theirs: Seen) -> Seen:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from engine.rules import Membership, compile_pattern, compile_rules, compile_where
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, Settings, Version
-from wire.rules import Rule, parse_pattern, parse_rule, parse_where
+from wire.rule_tree import Rule
+from wire.rules import parse_pattern, parse_rule, parse_where
 
 TextTest = Callable[[str], bool]
 PropertiesTest = Callable[[Mapping[str, object]], bool]

@@ -11,10 +11,11 @@ import typer
 from inapp import bundle_commands, key_commands, org_commands, process_commands
 from inapp.children import ChildError
 from inapp.console import fail, out, step
-from inapp.database import database_url
+from inapp.database import database_url, reaching_database
 from inapp.embedded import EmbeddedServerError
-from inapp.local import Local, LocalError
+from inapp.local import STOP_SIGNALS, Local, LocalError, remove
 from inapp.options import DEFAULT_DATA_DIR, DataDir
+from inapp.ready import write_ready
 from store import migrate
 
 app = typer.Typer(
@@ -27,8 +28,21 @@ app.add_typer(org_commands.app, name="org")
 app.add_typer(key_commands.app, name="key")
 app.add_typer(bundle_commands.app, name="bundle")
 
-AdminPort = Annotated[int, typer.Option(help="Port of the admin API; 0: any free one.")]
-EdgePort = Annotated[int, typer.Option(help="Port of the edge; 0: any free one.")]
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """Said before anything is started, not after."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.absolute().parent}")
+    return path
+
+
+AdminPort = Annotated[int, typer.Option(help="Port of the admin API; 0: any free one.", min=0, max=65535)]
+EdgePort = Annotated[int, typer.Option(help="Port of the edge; 0: any free one.", min=0, max=65535)]
+PagePort = Annotated[int, typer.Option(help="Port of the page with messages; 0: any free one.", min=0, max=65535)]
+ReadyFile = Annotated[
+    Path | None,
+    typer.Option(help="Gets the URLs (and the demo's keys) as JSON once everything is ready.", callback=_in_a_folder),
+]
 
 
 @app.command()
@@ -36,14 +50,12 @@ def up(
     admin_port: AdminPort = 8700,
     edge_port: EdgePort = 8701,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    ready_file: Annotated[
-        Path | None, typer.Option(help="Gets the URLs as JSON once everything is ready.", dir_okay=False)
-    ] = None,
+    ready_file: ReadyFile = None,
 ) -> None:
     """Run everything on this machine: Postgres, Redis, admin, compiler, recorder and edge."""
     with running(Local(data_dir.resolve(), admin_port, edge_port)) as local:
         if ready_file is not None:
-            local.write_ready(ready_file)
+            write_ready(ready_file, local.addresses.as_fields())
         out.print(f"\n  Admin API  {local.addresses.admin}/docs\n  Edge       {local.addresses.edge}/docs")
         out.print(f'\nNext: [bold]inapp org create "Acme"[/] in another terminal. Logs: {local.data_dir}/logs')
         out.print("Ctrl-C stops everything.\n")
@@ -54,24 +66,37 @@ def up(
 def demo(
     admin_port: AdminPort = 8700,
     edge_port: EdgePort = 8701,
-    host_port: Annotated[int, typer.Option(help="Port of the page that shows messages; 0: any free one.")] = 8704,
+    host_port: PagePort = 8704,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    ready_file: Annotated[
-        Path | None, typer.Option(help="Gets the URLs and keys as JSON once everything is ready.", dir_okay=False)
-    ] = None,
+    ready_file: ReadyFile = None,
 ) -> None:
     """Run everything with a seeded org and a page in which its messages appear."""
     from inapp.demo.run import run_demo  # noqa: PLC0415 - only this command needs it
 
-    with running(Local(data_dir.resolve(), admin_port, edge_port)) as local:
-        run_demo(local, host_port, ready_file)
+    with running(Local(data_dir.resolve(), admin_port, edge_port, host_port)) as local:
+        run_demo(local, ready_file)
 
 
 @app.command("migrate")
 def migrate_command(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Bring the database (DATABASE_URL) to the current schema."""
-    with step("Database schema"):
-        migrate.upgrade(database_url(data_dir))
+    url = database_url(data_dir)
+    with step("Database schema"), reaching_database():
+        migrate.upgrade(url)
+
+
+@app.command("remove")
+def remove_command(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove all that `up` or `demo` kept in the data folder: messages, customers, events, keys."""
+    if not yes:
+        typer.confirm(f"Remove everything in {data_dir.resolve()}?", abort=True)
+    try:
+        remove(data_dir.resolve())
+    except (LocalError, EmbeddedServerError) as error:
+        fail(str(error))
 
 
 process_commands.add_to(app)
@@ -79,8 +104,9 @@ process_commands.add_to(app)
 
 @contextmanager
 def running(local: Local) -> Iterator[Local]:
-    """`Local`, ended by Ctrl-C and SIGTERM alike, with what can go wrong while it starts said in one line."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """`Local`, ended by Ctrl-C, SIGTERM and a closed terminal alike; what goes wrong is said in one line."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.default_int_handler)
     ready = False
     try:
         with local:

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,11 +12,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inapp.console import fail
-from inapp.local import running_addresses
+from inapp.ready import running_fields
 from service.errors import ApiError
+from service.logs import one_line
 from store.connect import create_engine
 
 T = TypeVar("T")
+
+_UNDEFINED_TABLE = "42P01"
 
 
 def database_url(data_dir: Path) -> str:
@@ -32,27 +36,42 @@ def in_transaction(data_dir: Path, work: Callable[[AsyncConnection], Awaitable[T
     """Runs `work` in one transaction of its own, committed when it returns."""
 
     async def run() -> T:
-        engine = create_engine(database_url(data_dir), pool_size=1)
+        postgres = create_engine(database_url(data_dir), pool_size=1)
         try:
-            async with engine.begin() as connection:
+            async with postgres.begin() as connection:
                 return await work(connection)
         finally:
-            await engine.dispose()
+            await postgres.dispose()
 
+    with reaching_database():
+        try:
+            return asyncio.run(run())
+        except ApiError as error:
+            fail(_in_words(error))
+
+
+@contextmanager
+def reaching_database() -> Iterator[None]:
+    """Says in one line what keeps the block from its database."""
     try:
-        return asyncio.run(run())
-    except ApiError as error:
-        fail("\n  ".join([error.message, *(f"{problem.pointer}: {problem.message}" for problem in error.details)]))
-    except (OSError, DBAPIError) as error:
-        fail(f"The database does not answer as it should: {type(error).__name__}. Has `inapp migrate` been run on it?")
+        yield
+    except OSError as error:
+        fail(f"The database cannot be reached ({error.strerror or error}). Does it run, and is DATABASE_URL right?")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+            fail("The database has no tables yet: run `inapp migrate` on it.")
+        fail(f"The database refuses: {one_line(error.orig or error)}")
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _in_words(error: ApiError) -> str:
+    if error.status == HTTPStatus.NOT_FOUND:
+        return "There is nothing with this id."
+    problems = [f"{problem.pointer.lstrip('/')}: {problem.message}" for problem in error.details]
+    return "\n  ".join(problems) or error.message
 
 
 def _url(variable: str, name: str, data_dir: Path) -> str:
-    url = os.environ.get(variable) or running_addresses(data_dir).get(name)
+    url = os.environ.get(variable) or running_fields(data_dir).get(name)
     if not url:
         fail(f"{variable} is not set, and nothing runs on {data_dir}. Start `inapp up`, or set {variable}.")
     return url

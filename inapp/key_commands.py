@@ -8,14 +8,14 @@ import typer
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admin import payloads
 from admin.audit.service import Actor
 from admin.keys import service
-from admin.keys.schemas import CreatedKey, NewKey
+from admin.keys.schemas import CreatedKey
 from admin.orgs.service import get_org
 from inapp.console import out
-from inapp.database import in_transaction, now_ms
+from inapp.database import in_transaction
 from inapp.options import DEFAULT_DATA_DIR, AsJson, DataDir, OrgId
+from service.clock import wall_now_ms
 
 _TABLE_WIDTH = 150
 """Ids are there to be copied: a narrow terminal wraps the lines, it must not cut them."""
@@ -38,7 +38,7 @@ def create(
     async def work(connection: AsyncConnection) -> CreatedKey:
         await get_org(connection, org_id)
         fields: dict[str, Any] = {"kind": kind, "env": env, "name": name} | ({"role": role} if role else {})
-        return await service.create_key(connection, Actor.cli(org_id), payloads.read(NewKey, fields), now_ms())
+        return await service.create_key(connection, Actor.cli(org_id), fields, wall_now_ms())
 
     key = in_transaction(data_dir, work)
     if as_json:
@@ -52,11 +52,11 @@ def create(
 def list_keys(org_id: OrgId, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List an org's keys, the revoked ones too."""
     listed = in_transaction(data_dir, lambda connection: service.list_keys(connection, org_id))
-    table = Table("Id", "Name", "Kind", "Env", "Role", "Ends with", "Made", "Revoked", box=None)
+    table = Table("Id", "Name", "Kind", "Env", "Role", "Ends with", "Made", "Revoked", box=None, width=_TABLE_WIDTH)
     for key in listed:
         made, revoked = key.created_at[:10], (key.revoked_at or "")[:10]
         table.add_row(str(key.id), key.name, key.kind, key.env, key.role or "", f"…{key.hint}", made, revoked)
-    out.print(table, width=_TABLE_WIDTH, crop=False)
+    out.print(table, crop=False)
 
 
 @app.command()
@@ -67,6 +67,6 @@ def revoke(
 ) -> None:
     """Revoke a key: it is refused from then on, on the edge within a second."""
     key = in_transaction(
-        data_dir, lambda connection: service.revoke_key(connection, Actor.cli(org_id), key_id, now_ms())
+        data_dir, lambda connection: service.revoke_key(connection, Actor.cli(org_id), key_id, wall_now_ms())
     )
     out.print(f"Revoked {key.name} (…{key.hint}).")

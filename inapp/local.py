@@ -1,8 +1,8 @@
 """Everything on one machine: Postgres and Redis (embedded unless their URLs are given) and the four processes."""
 
 import fcntl
-import json
 import os
+import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +12,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NoReturn, Self
 
+from inapp import ready
 from inapp.children import Child, end_left_over
 from inapp.console import err, step
+from inapp.database import reaching_database
 from inapp.embedded import EmbeddedPostgres, EmbeddedRedis, EmbeddedServer
 from inapp.embedded.ports import free_port, is_free
+from inapp.ready import Addresses
 from store import migrate
 
 HOST = "127.0.0.1"
 PROCESSES = ("admin", "compiler", "recorder", "edge")
 """In the order in which they start. The edge stops first, so that the recorder still takes what it flushes."""
 
-READY_FILE = "ready.json"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_TIMEOUT_S = 60.0
 _WATCH_INTERVAL_S = 0.2
 
@@ -31,30 +34,20 @@ class LocalError(RuntimeError):
     """Why the machine cannot run it, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """URLs that any client can use."""
-
-    admin: str
-    edge: str
-    database_url: str
-    redis_url: str
-
-    def as_json(self) -> str:
-        return json.dumps(
-            {"admin": self.admin, "edge": self.edge, "databaseUrl": self.database_url, "redisUrl": self.redis_url}
-        )
-
-
 @dataclass(slots=True)
 class Local:
-    """A context manager: everything is ready inside it and stopped, last started first, after it."""
+    """A context manager: everything is ready inside it and stopped, last started first, after it.
+
+    A port of 0 is any free one. `page_port` is kept for the caller, who may serve a page there.
+    """
 
     data_dir: Path
     admin_port: int
     edge_port: int
+    page_port: int = 0
     addresses: Addresses = field(init=False)
     children: list[Child] = field(default_factory=list)
+    servers: list[EmbeddedServer] = field(default_factory=list)
     _exit: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -72,13 +65,13 @@ class Local:
             self._stop()
 
     def watch(self) -> NoReturn:
-        """Brings back each process that ends by itself; only an exception, such as Ctrl-C, ends it."""
+        """Brings back whatever ends by itself, until Ctrl-C. Raises EmbeddedServerError for a server that cannot."""
         while True:
             time.sleep(_WATCH_INTERVAL_S)
             for child in self.children:
-                code = child.restart_if_dead()
-                if code is not None:
-                    err.print(f"[yellow]![/] {child.name} ended with code {code}; starting it again ({child.log_file})")
+                _say_ended(child.name, child.restart_if_dead(), child.log_file)
+            for server in self.servers:
+                _say_ended(server.name, server.revive(), server.log)
 
     def _start(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,77 +80,88 @@ class Local:
         logs.mkdir(exist_ok=True)
         for name in PROCESSES:
             end_left_over(logs, name)
-        admin_port, edge_port = (_usable(port, name) for port, name in self._ports())
+        admin_port, edge_port = _usable(self.admin_port, "--admin-port"), _usable(self.edge_port, "--edge-port")
+        self.page_port = _usable(self.page_port, "--host-port")
+        if len({admin_port, edge_port, self.page_port}) < 3:
+            raise LocalError("Give --admin-port, --edge-port and --host-port different ports.")
         with step("Postgres and Redis"):
             database_url, redis_url = self._servers()
-        with step("Database schema"):
+        with step("Database schema"), reaching_database():
             migrate.upgrade(database_url)
         self.addresses = Addresses(f"http://{HOST}:{admin_port}", f"http://{HOST}:{edge_port}", database_url, redis_url)
         with step("Admin, compiler, recorder and edge"):
             self._processes(dict(zip(PROCESSES, (admin_port, free_port(), free_port(), edge_port), strict=True)), logs)
-        self._write_ready(self.data_dir / READY_FILE)
+        ready_file = self.data_dir / ready.FILE_NAME
+        ready.write_ready(ready_file, self.addresses.as_fields())
+        self._exit.callback(ready_file.unlink, missing_ok=True)
 
     def _stop(self) -> None:
-        """A second Ctrl-C changes nothing: stopping in order takes a moment."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_signals()
         self._exit.close()
-
-    def _ports(self) -> tuple[tuple[int, str], tuple[int, str]]:
-        return (self.admin_port, "--admin-port"), (self.edge_port, "--edge-port")
 
     def _servers(self) -> tuple[str, str]:
         """Both at once; whichever URL the environment gives is used as it is."""
-        with ThreadPoolExecutor(2) as pool:
-            postgres = pool.submit(self._server, "DATABASE_URL", EmbeddedPostgres(self.data_dir / "postgres"))
-            redis = pool.submit(self._server, "REDIS_URL", EmbeddedRedis(self.data_dir / "redis"))
-        return postgres.result(), redis.result()
+        postgres = EmbeddedPostgres(self.data_dir / "postgres")
+        redis = EmbeddedRedis(self.data_dir / "redis")
+        pool = ThreadPoolExecutor(2)
+        try:
+            urls = [pool.submit(self._server, server) for server in (postgres, redis)]
+            return urls[0].result(), urls[1].result()
+        except BaseException:
+            _ignore_signals()
+            pool.shutdown(wait=True)  # what is being started must be there to be stopped
+            raise
 
-    def _server(self, variable: str, embedded: EmbeddedServer) -> str:
-        given = os.environ.get(variable)
+    def _server(self, embedded: EmbeddedServer) -> str:
+        given = os.environ.get(embedded.variable)
         if given:
             return given
-        url = embedded.start()
         self._exit.callback(embedded.stop)
+        url = embedded.start()
+        self.servers.append(embedded)
         return url
 
     def _processes(self, ports: dict[str, int], logs: Path) -> None:
         for name, port in ports.items():
             child = Child(name, f"http://{HOST}:{port}", self._environment(name, port), logs)
-            child.start()
             self._exit.callback(child.stop)
+            child.start()
             self.children.append(child)
         deadline = time.monotonic() + _READY_TIMEOUT_S
         for child in self.children:
             child.wait_ready(deadline)
 
     def _environment(self, name: str, port: int) -> dict[str, str]:
-        return {
+        environment = {
             "DATABASE_URL": self.addresses.database_url,
             "REDIS_URL": self.addresses.redis_url,
             "INAPP_HOST": HOST,
             "INAPP_PORT": str(port),
-            "INAPP_DATA_DIR": str(self.data_dir / name),
         }
-
-    def _write_ready(self, path: Path) -> None:
-        self.write_ready(path)
-        self._exit.callback(path.unlink, missing_ok=True)
-
-    def write_ready(self, path: Path) -> None:
-        """At once or not at all, and only for our eyes: the database URL has a password."""
-        part = path.with_name(path.name + ".part")
-        part.touch(mode=0o600)
-        part.write_text(self.addresses.as_json())
-        part.replace(path)
+        return environment | ({"INAPP_EDGE_DIR": str(self.data_dir / name)} if name == "edge" else {})
 
 
-def running_addresses(data_dir: Path) -> dict[str, str]:
-    """The ready file's fields of what runs on this data folder now; empty when nothing does."""
-    try:
-        return dict(json.loads((data_dir / READY_FILE).read_text()))
-    except (OSError, ValueError):
-        return {}
+def remove(data_dir: Path) -> None:
+    """Removes all that was ever kept for this data folder. Raises LocalError while something runs on it."""
+    if not data_dir.exists():
+        return
+    with _only_one(data_dir):
+        for name in PROCESSES:
+            end_left_over(data_dir / "logs", name)
+        EmbeddedPostgres(data_dir / "postgres").remove()
+        EmbeddedRedis(data_dir / "redis").remove()
+        shutil.rmtree(data_dir)
+
+
+def _ignore_signals() -> None:
+    """A second Ctrl-C changes nothing: stopping in order takes a moment."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _say_ended(name: str, code: int | None, log: Path) -> None:
+    if code is not None:
+        err.print(f"[yellow]![/] {name} ended with code {code} and is started again ({log})")
 
 
 def _usable(port: int, option: str) -> int:

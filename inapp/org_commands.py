@@ -9,8 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from admin.orgs import service
 from admin.orgs.schemas import Plan
 from inapp.console import fail, out
-from inapp.database import in_transaction, now_ms
+from inapp.database import in_transaction
 from inapp.options import DEFAULT_DATA_DIR, AsJson, DataDir, OrgId
+from service.clock import wall_now_ms
 from service.settings import ENV_PREFIX, InvalidSettingsError, load_settings
 
 app = typer.Typer(help="Make orgs and set their plans.", no_args_is_help=True)
@@ -24,7 +25,7 @@ def create(
 ) -> None:
     """Make an org with its first two keys, whose texts are shown this once."""
     plan = _default_plan()
-    made = in_transaction(data_dir, lambda connection: service.create_org(connection, name, plan, now_ms()))
+    made = in_transaction(data_dir, lambda connection: service.create_org(connection, name, plan, wall_now_ms()))
     if as_json:
         fields = {"orgId": str(made.org_id), "secretKey": made.secret_key, "publicKey": made.public_key}
         typer.echo(json.dumps(fields))
@@ -43,7 +44,7 @@ def plan(
 ) -> None:
     """Set an org's plan. On free, messages cannot be written; what is live keeps serving."""
     changed = in_transaction(
-        data_dir, lambda connection: service.set_plan(connection, org_id, cast(Plan, plan), now_ms())
+        data_dir, lambda connection: service.set_plan(connection, org_id, cast(Plan, plan), wall_now_ms())
     )
     out.print(f"{changed.name} is on the {changed.plan} plan.")
 

@@ -6,9 +6,9 @@ import typer
 
 from inapp.console import err
 from service.logs import configure_logs
-from service.settings import InvalidSettingsError, RedisProcessSettings, load_settings
+from service.settings import InvalidSettingsError, ProcessSettings, load_settings
 
-S = TypeVar("S", bound=RedisProcessSettings)
+S = TypeVar("S", bound=ProcessSettings)
 
 
 def admin() -> None:
@@ -26,7 +26,7 @@ def compiler() -> None:
 
 
 def edge() -> None:
-    """Run the tier that SDKs talk to (REDIS_URL; INAPP_DATA_DIR for its spool and last good bundles)."""
+    """Run the tier that SDKs talk to (REDIS_URL; INAPP_EDGE_DIR for its spool and last good bundles)."""
     from edge.app import EdgeSettings, run  # noqa: PLC0415
 
     run(_settings(EdgeSettings, "edge"))

@@ -1,0 +1,1 @@
+"""Events → Postgres exactly once; Postgres → the user states that edges evaluate against."""

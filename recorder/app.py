@@ -21,26 +21,23 @@ from recorder.rebuild import Rebuilder
 from recorder.wanted import Wanted
 from service.connect import blocking_redis_client, redis_client, wait_until_ready
 from service.health import CheckResult, Health, health_app
-from service.logs import configure_logs
 from service.serve import serve
-from service.settings import Port, ProcessSettings
+from service.settings import Port, PostgresSettings, RedisSettings
 from service.supervise import Supervisor, Work
 from store.connect import create_engine
 from wire import keys
 
-NAME = "recorder"
 
-
-class RecorderSettings(ProcessSettings):
+class RecorderSettings(PostgresSettings, RedisSettings):
     port: Port = 8703
 
 
 def run(settings: RecorderSettings) -> NoReturn:
-    configure_logs(NAME, settings.log_level)
-    serve(make_app(settings), host=settings.host, port=settings.port, name=NAME)
+    """Serves its health until it is told to stop. Logs must be configured."""
+    serve(create_app(settings), host=settings.host, port=settings.port, name="recorder")
 
 
-def make_app(settings: RecorderSettings) -> FastAPI:
+def create_app(settings: RecorderSettings) -> FastAPI:
     health = Health()
 
     @asynccontextmanager
@@ -48,7 +45,7 @@ def make_app(settings: RecorderSettings) -> FastAPI:
         async with running(settings, health):
             yield
 
-    return health_app(NAME, health, lifespan=lifespan)
+    return health_app("recorder", health, lifespan=lifespan)
 
 
 @asynccontextmanager
@@ -57,18 +54,18 @@ async def running(settings: RecorderSettings, health: Health) -> AsyncIterator[N
     database_url = settings.database_url.get_secret_value()
     redis_url = settings.redis_url.get_secret_value()
     async with AsyncExitStack() as stack:
-        engine = create_engine(database_url)
-        stack.push_async_callback(engine.dispose)
+        postgres = create_engine(database_url)
+        stack.push_async_callback(postgres.dispose)
         redis = await stack.enter_async_context(redis_client(redis_url))
         for_events = await stack.enter_async_context(blocking_redis_client(redis_url, consume.BLOCK_MS))
         for_wanted = await stack.enter_async_context(blocking_redis_client(redis_url, wanted.BLOCK_MS))
-        ledger, projector = Ledger(engine), Projector(engine, redis)
-        rebuilder = Rebuilder(engine, redis, projector)
+        ledger, projector = Ledger(postgres), Projector(postgres, redis)
+        rebuilder = Rebuilder(postgres, redis, projector)
         consumer = Consumer(redis, for_events, ledger, projector, consumer_name(settings.port))
-        dependencies = Dependencies(engine, redis)
+        dependencies = Dependencies(postgres, redis)
         supervisor = await stack.enter_async_context(Supervisor())
         both = (dependencies.postgres, dependencies.redis)
-        inbox = Inbox(engine, database_url, ledger, projector)
+        inbox = Inbox(postgres, database_url, ledger, projector)
         for name, work, needs in (
             ("rebuild", rebuilder.run, both),
             ("wanted", Wanted(redis, for_wanted, projector).run, both),
@@ -89,8 +86,8 @@ def consumer_name(port: int) -> str:
 class Dependencies:
     """Postgres, migrated, and Redis. Of the tasks that wait for one, only one at a time says so in the log."""
 
-    def __init__(self, engine: AsyncEngine, redis: Redis) -> None:
-        self._engine = engine
+    def __init__(self, postgres: AsyncEngine, redis: Redis) -> None:
+        self._postgres = postgres
         self._redis = redis
         self._for_postgres = asyncio.Lock()
         self._for_redis = asyncio.Lock()
@@ -98,7 +95,7 @@ class Dependencies:
     async def postgres(self) -> None:
         """Waits for it."""
         async with self._for_postgres:
-            await wait_until_ready("postgres", self.ask_postgres)
+            await wait_until_ready("database", self.ask_postgres)
 
     async def redis(self) -> None:
         """Waits for it."""
@@ -106,7 +103,7 @@ class Dependencies:
             await wait_until_ready("redis", self.ask_redis)
 
     async def ask_postgres(self) -> None:
-        async with self._engine.connect() as connection:
+        async with self._postgres.connect() as connection:
             await connection.execute(text("SELECT FROM orgs LIMIT 0"))
 
     async def ask_redis(self) -> None:
@@ -115,7 +112,7 @@ class Dependencies:
     async def backlog(self) -> dict[str, int]:
         """Batches and inbox rows that wait."""
         batches = [await self._redis.xlen(keys.events(shard)) for shard in range(keys.EVENT_SHARDS)]
-        async with self._engine.connect() as connection:
+        async with self._postgres.connect() as connection:
             rows = (await connection.execute(text("SELECT count(*) FROM inbox"))).scalar_one()
         return {"batches": sum(batches), "inboxRows": rows}
 

@@ -30,8 +30,8 @@ class OvertakenError(Exception):
     """Another recorder has applied these rows."""
 
 
-def sharing(rows: Iterable[Row[Any]]) -> list[Asked]:
-    """What one transaction takes: the first row, with those that follow it when all are events."""
+def for_one_transaction(rows: Iterable[Row[Any]]) -> list[Asked]:
+    """The first row, with those that follow it when all are events."""
     taken: list[Asked] = []
     size = 0
     for row in rows:
@@ -48,13 +48,13 @@ def events_of(asked: Iterable[Asked]) -> list[Event]:
 
 
 async def apply(connection: AsyncConnection, asked: Sequence[Asked], now_ms: int) -> tuple[Recorded, list[int]]:
-    """Returns what was recorded, and the ids of the PROJECT rows left behind. Raises OvertakenError."""
-    await take(connection, asked)
+    """Returns what was recorded, and the ids of the PROJECT rows that it added. Raises OvertakenError."""
+    await remove_rows(connection, asked)
     recorded = await _do(connection, asked, now_ms)
-    return recorded, await leave(connection, recorded.touched, now_ms)
+    return recorded, await add_project_rows(connection, recorded.touched, now_ms)
 
 
-async def take(connection: AsyncConnection, asked: Iterable[Asked]) -> None:
+async def remove_rows(connection: AsyncConnection, asked: Iterable[Asked]) -> None:
     """Removes the rows. Raises OvertakenError unless all are there."""
     ids = [row.id for row, _ in asked]
     in_order = select(_rows.c.id).where(_rows.c.id.in_(ids)).order_by(_rows.c.id).with_for_update()
@@ -63,7 +63,7 @@ async def take(connection: AsyncConnection, asked: Iterable[Asked]) -> None:
     await connection.execute(delete(_rows).where(_rows.c.id.in_(ids)))
 
 
-async def leave(connection: AsyncConnection, touched: Iterable[CustomerKey], now_ms: int) -> list[int]:
+async def add_project_rows(connection: AsyncConnection, touched: Iterable[CustomerKey], now_ms: int) -> list[int]:
     """PROJECT rows that name everybody who was touched; returns their ids."""
     rows = [
         {"org_id": org_id, "kind": PROJECT, "body": body, "created_ms": now_ms}

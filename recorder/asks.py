@@ -12,9 +12,10 @@ from recorder.rejected import Lost
 from store import inbox
 from wire import codec
 from wire.events import Event
+from wire.ids import made_id
 
 PROJECT = "project"
-"""Our own kind, `{"subjects": [...]}`: whose states to put into Redis, left behind by rows that were applied."""
+"""Our own kind, `{"subjects": [...]}`: whose states to put into Redis, because rows were applied."""
 
 
 class Row(Protocol):
@@ -68,7 +69,7 @@ def read_ask(row: Row) -> Ask:
 def refused(row: Row, reason: str) -> Lost:
     """A row that cannot be applied, as it stands."""
     body = codec.to_json({"kind": row.kind, "body": row.body})
-    return Lost(row.org_id, rejected.made_id(b"inbox\0%d" % row.id), reason, body)
+    return Lost(row.org_id, made_id(b"inbox\0%d" % row.id), reason, body)
 
 
 def subjects_to_project(row: Row) -> list[CustomerKey]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import customers, message_state
+from recorder import customers, seen_counts
 from recorder.customers import Change, CustomerKey
 from wire import subjects
 from wire.events import Event
@@ -67,10 +67,11 @@ _MOVE_MEMBERSHIPS = text(
         WHERE members.org_id = claim.org_id AND members.subject = claim.visitor
         RETURNING members.org_id, members.audience_id, claim.claimer
     ), standing AS (
-        SELECT id FROM audiences WHERE id IN (SELECT audience_id FROM moved) FOR KEY SHARE
+        SELECT org_id, id FROM audiences WHERE (org_id, id) IN (SELECT org_id, audience_id FROM moved) FOR KEY SHARE
     )
     INSERT INTO audience_members (org_id, audience_id, subject)
-    SELECT moved.org_id, moved.audience_id, moved.claimer FROM moved JOIN standing ON standing.id = moved.audience_id
+    SELECT moved.org_id, moved.audience_id, moved.claimer
+    FROM moved JOIN standing ON standing.org_id = moved.org_id AND standing.id = moved.audience_id
     ON CONFLICT DO NOTHING
     """
 )
@@ -107,7 +108,7 @@ async def apply(connection: AsyncConnection, claims: list[Claim]) -> dict[Custom
     await connection.execute(_ADD_ALIASES, moved | {"claimed_ms": [claim.claimed_ms for claim in claims]})
     for statement in (_MOVE_EVENTS, _MOVE_IMPRESSIONS, _MOVE_MEMBERSHIPS):
         await connection.execute(statement, moved)
-    await message_state.move_seen(connection, {claim.visitor: claim.user for claim in claims})
+    await seen_counts.move(connection, {claim.visitor: claim.user for claim in claims})
     changes = await _merged(connection, claims)
     await customers.delete(connection, [claim.visitor for claim in claims])
     return changes

@@ -15,7 +15,7 @@ from recorder import metrics
 from recorder.entries import Entry, read_entry
 from recorder.ledger import Ledger
 from recorder.project import Projector
-from recorder.stopping import finished
+from recorder.stopping import run_to_end
 from wire import keys
 
 log = structlog.get_logger("consume")
@@ -92,14 +92,14 @@ class Consumer:
 
     async def _process(self, entries: Iterable[Entry]) -> None:
         for part in _parts(entries):
-            await finished(self._record(part))
+            await run_to_end(self._record(part))
 
     async def _record(self, entries: Sequence[Entry]) -> None:
         events = [event for entry in entries for event in entry.events]
         recorded = await self._ledger.record(events)
         await self._ledger.declare_lost([lost for entry in entries for lost in entry.lost])
         if events:
-            metrics.LAG_MS.set(self._ledger.clock_ms() - min(event.received_ms for event in events))
+            metrics.LAG_MS.set(self._ledger.now_ms() - min(event.received_ms for event in events))
         await self._projector.project(recorded.touched)
         await self._acknowledge(entries)
 

@@ -8,6 +8,7 @@ from recorder import rejected
 from recorder.rejected import Lost
 from wire.codec import DecodeError
 from wire.events import Event, EventBatch
+from wire.ids import made_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def read_entry(stream: bytes, id_: bytes, fields: Mapping[bytes, bytes]) -> Entr
     try:
         return Entry(stream, id_, name, events=sound_events(EventBatch.decode(body).events))
     except DecodeError:
-        made = rejected.made_id(b"%s\0%d" % (name[0].bytes, name[1]) if name else stream + b"\0" + id_)
+        made = made_id(b"%s\0%d" % (name[0].bytes, name[1]) if name else stream + b"\0" + id_)
         lost = Lost(None, made, rejected.UNDECODABLE_BATCH, body, _count(fields))
         return Entry(stream, id_, name, lost=(lost,))
 

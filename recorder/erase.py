@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import customers, event_rows, message_state, rejected, tombstones
+from recorder import customers, event_rows, message_events, rejected, seen_counts, tombstones
 from recorder.customers import Change, CustomerKey
 from wire import events, subjects
 
@@ -57,14 +57,13 @@ async def erase(connection: AsyncConnection, org_id: UUID, subject: str, erased_
 
 async def _keep_survivors(connection: AsyncConnection, key: CustomerKey, erased_ms: int) -> None:
     """Makes the customer anew out of what they did after the erasure."""
-    await message_state.drop_seen(connection, key)
+    await seen_counts.drop(connection, key)
     held = (await customers.read(connection, [key])).get(key)
     if held is None or not await event_rows.any_of_customer(connection, key):
         await customers.delete(connection, [key])
         return
     survivors = await event_rows.of_customer(connection, key, events.MESSAGE_EVENTS)
-    about_messages = await message_state.about_messages(connection, survivors)
-    await message_state.add_seen(connection, message_state.tallies(about_messages))
+    await seen_counts.add(connection, await message_events.among(connection, survivors))
     held.traits.keep_after(erased_ms)
     change = Change(held.created_ms, held.last_seen_ms, moves=True, traits=held.traits)
     await customers.save(connection, {key: change})

@@ -61,13 +61,7 @@ async def add(connection: AsyncConnection, owned: Sequence[Owned]) -> list[Owned
 async def of_customer(connection: AsyncConnection, key: CustomerKey, types: Collection[str]) -> list[Owned]:
     """What is stored of a customer's events of these types; type, time and properties only."""
     rows = await connection.execute(_OF_CUSTOMER, key._asdict() | {"types": list(types)})
-    return [
-        (
-            key,
-            Event(row.id, key.org_id, row.type, None, None, row.occurred_ms, row.received_ms, row.properties.encode()),
-        )
-        for row in rows
-    ]
+    return [(key, _event(key.org_id, row)) for row in rows]
 
 
 async def any_of_customer(connection: AsyncConnection, key: CustomerKey) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -15,33 +14,29 @@ from recorder.customers import AliasesMovedError
 from recorder.failures import RefusedError, is_conflict, refusal
 from recorder.record import Recorded, in_order, record
 from recorder.rejected import Lost
+from service.clock import NowMs, wall_now_ms
 from wire.events import Event
 
 log = structlog.get_logger("ledger")
 
 T = TypeVar("T")
-Clock = Callable[[], int]
 
 _LONGEST_PAUSE_S = 0.05
-
-
-def system_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Ledger:
     """What the recorder does in Postgres. Errors of the connection come out; what failed may be asked for again."""
 
-    def __init__(self, engine: AsyncEngine, clock_ms: Clock = system_clock_ms) -> None:
-        self._engine = engine
-        self.clock_ms = clock_ms
+    def __init__(self, postgres: AsyncEngine, now_ms: NowMs = wall_now_ms) -> None:
+        self._postgres = postgres
+        self.now_ms = now_ms
 
     async def transact(self, kind: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Commits what `work` does, starting over while others get in the way. Raises RefusedError."""
         while True:
             try:
                 with metrics.TRANSACTION_SECONDS.labels(kind).time():
-                    async with self._engine.begin() as connection:
+                    async with self._postgres.begin() as connection:
                         return await work(connection)
             except AliasesMovedError:
                 metrics.RETRIES.labels("aliases_moved").inc()
@@ -58,7 +53,7 @@ class Ledger:
         if not events:
             return Recorded()
         try:
-            recorded = await self.transact("events", lambda connection: record(connection, events, self.clock_ms()))
+            recorded = await self.transact("events", lambda connection: record(connection, events, self.now_ms()))
         except RefusedError as refused:
             return await self._record_in_parts(events, refused.reason)
         self.count(recorded)
@@ -67,7 +62,7 @@ class Ledger:
     async def declare_lost(self, lost: Sequence[Lost]) -> None:
         if not lost:
             return
-        counts = await self.transact("lost", lambda connection: rejected.add(connection, lost, self.clock_ms()))
+        counts = await self.transact("lost", lambda connection: rejected.add(connection, lost, self.now_ms()))
         for item in lost:
             count = counts.get(item.id, 0)
             metrics.LOST.labels(item.reason).inc(count)

@@ -50,8 +50,8 @@ return #moved
 
 
 class Projector:
-    def __init__(self, engine: AsyncEngine, redis: Redis) -> None:
-        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
+    def __init__(self, postgres: AsyncEngine, redis: Redis) -> None:
+        self._snapshots = postgres.execution_options(isolation_level="REPEATABLE READ")
         self._put_if_newer = redis.register_script(_PUT_IF_NEWER)
 
     async def project(self, touched: Iterable[CustomerKey]) -> None:

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recorder import metrics
 from recorder.customers import CustomerKey
-from recorder.ledger import Clock, system_clock_ms
 from recorder.project import CHUNK, Projector
+from service.clock import NowMs, wall_now_ms
 from store import tables
 from wire import keys
 from wire.codec import DecodeError
@@ -57,13 +57,11 @@ class Rebuild:
 
 
 class Rebuilder:
-    def __init__(
-        self, engine: AsyncEngine, redis: Redis, projector: Projector, clock_ms: Clock = system_clock_ms
-    ) -> None:
-        self._engine = engine
+    def __init__(self, postgres: AsyncEngine, redis: Redis, projector: Projector, now_ms: NowMs = wall_now_ms) -> None:
+        self._postgres = postgres
         self._redis = redis
         self._projector = projector
-        self._clock_ms = clock_ms
+        self._now_ms = now_ms
         self._finish = redis.register_script(_FINISH)
         self._running: dict[UUID, Rebuild] = {}
         self._looked = False
@@ -117,7 +115,7 @@ class Rebuilder:
             rebuild.customers_done, rebuild.after = True, None
 
     async def _stale_orgs(self, run_id: str) -> set[UUID]:
-        async with self._engine.connect() as connection:
+        async with self._postgres.connect() as connection:
             org_ids = list((await connection.execute(select(tables.orgs.c.id))).scalars())
         if not org_ids:
             return set()
@@ -130,7 +128,7 @@ class Rebuilder:
         await self._redis.set(key, uuid4().hex, nx=True)
         token: Any = await self._redis.get(key) or b""
         counted = select(func.count()).where(_customers.org_id == org_id)
-        async with self._engine.connect() as connection:
+        async with self._postgres.connect() as connection:
             total = (await connection.execute(counted)).scalar_one()
         log.info("rebuild_began", org_id=org_id, customers=total)
         return Rebuild(org_id, run_id, token.decode(), total)
@@ -138,14 +136,14 @@ class Rebuilder:
     async def _next(self, rebuild: Rebuild) -> list[str]:
         """The next customers; after them the erased ones, whose old states may have survived in Redis."""
         query = _erased_after(rebuild) if rebuild.customers_done else _customers_after(rebuild)
-        async with self._engine.connect() as connection:
+        async with self._postgres.connect() as connection:
             rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
         if rows:
             rebuild.after = tuple(rows[-1])
         return [row.subject for row in rows]
 
     async def _end(self, rebuild: Rebuild) -> None:
-        marker = Marker(rebuild.run_id, self._clock_ms()).encode()
+        marker = Marker(rebuild.run_id, self._now_ms()).encode()
         at = [keys.user_states_token(rebuild.org_id), keys.user_states(rebuild.org_id)]
         survived = await self._finish(keys=at, args=[rebuild.token, marker])
         del self._running[rebuild.org_id]

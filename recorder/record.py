@@ -12,7 +12,17 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import claims, customers, event_rows, message_state, rejected, tombstones
+from recorder import (
+    claims,
+    customers,
+    event_rows,
+    hourly_stats,
+    impressions,
+    message_events,
+    rejected,
+    seen_counts,
+    tombstones,
+)
 from recorder.claims import Claim
 from recorder.customers import Change, CustomerKey, Locked
 from recorder.event_rows import Owned
@@ -48,23 +58,25 @@ async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: in
     ordered = in_order(batch)
     first_seen = _first_seen(ordered)
     locked = await customers.lock(connection, first_seen)
-    graves = await tombstones.read(connection, first_seen)
-    living = [event for event in ordered if not _is_erased(graves, event)]
-    erased = [Lost(event.org_id, event.id, ERASED) for event in ordered if _is_erased(graves, event)]
-    made = await claims.first_claims(connection, _claiming(living, locked, graves))
+    erasures = await tombstones.read(connection, first_seen)
+    living = [event for event in ordered if not _is_erased(erasures, event)]
+    erased = [Lost(event.org_id, event.id, ERASED) for event in ordered if _is_erased(erasures, event)]
+    made = await claims.first_claims(connection, _claiming(living, locked, erasures))
     changes = await claims.apply(connection, made)
     new = await event_rows.add(connection, _owned(living, locked, made))
-    about_messages = await message_state.about_messages(connection, new)
-    await message_state.record(connection, about_messages)
+    about_messages = await message_events.among(connection, new)
+    shown = await impressions.add(connection, about_messages)
+    await hourly_stats.add(connection, about_messages)
+    await seen_counts.add(connection, about_messages)
     await _write_traits(connection, new, changes)
-    _see(new, locked.new | {item.owner for item in about_messages}, changes)
+    _note_visits(new, locked.new | {item.owner for item in about_messages}, changes)
     await customers.save(connection, changes)
     await customers.delete(connection, locked.new - changes.keys())
     return Recorded(
         touched=first_seen.keys() | set(locked.aliases.values()),
         stored=len(new),
         duplicates=len(batch) - len(erased) - len(new),
-        impressions=sum(item.event.type == events.IMPRESSION for item in about_messages),
+        impressions=shown,
         claims=len(made),
         erased=len(await rejected.add(connection, erased, now_ms)),
     )
@@ -94,18 +106,18 @@ def _key(event: Event) -> CustomerKey:
     return CustomerKey(event.org_id, event.subject)
 
 
-def _is_erased(graves: Tombstones, event: Event) -> bool:
-    return tombstones.covers(graves, _key(event), event.received_ms)
+def _is_erased(erasures: Tombstones, event: Event) -> bool:
+    return tombstones.covers(erasures, _key(event), event.received_ms)
 
 
-def _claiming(living: Iterable[Event], locked: Locked, graves: Tombstones) -> list[Event]:
+def _claiming(living: Iterable[Event], locked: Locked, erasures: Tombstones) -> list[Event]:
     """Events that claim somebody who is still free, and was not erased since."""
     return [
         event
         for event in living
         if (visitor := claims.claimed_visitor(event)) is not None
         and visitor not in locked.aliases
-        and not tombstones.covers(graves, visitor, event.received_ms)
+        and not tombstones.covers(erasures, visitor, event.received_ms)
     ]
 
 
@@ -127,7 +139,7 @@ async def _write_traits(connection: AsyncConnection, new: Iterable[Owned], chang
             changes[owner].moves = True
 
 
-def _see(new: Iterable[Owned], moved: Set[CustomerKey], changes: dict[CustomerKey, Change]) -> None:
+def _note_visits(new: Iterable[Owned], moved: Set[CustomerKey], changes: dict[CustomerKey, Change]) -> None:
     """Notes in `changes` when customers were here, and whose state the events move."""
     for owner, event in new:
         change = changes.setdefault(owner, Change(event.received_ms, event.occurred_ms))

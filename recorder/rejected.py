@@ -1,6 +1,5 @@
 """`rejected_events`: accepted events that were declared lost. A batch that is sent again is not counted again."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -8,13 +7,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wire.events import Event, EventBatch
+from wire.events import NO_SPOOL, Event, EventBatch
 
 ERASED = "erased"
 UNDECODABLE_BATCH = "undecodable_batch"
 UNREADABLE_ROW = "unreadable_inbox_row"
-
-_NO_SPOOL = UUID(int=0)
 
 
 class Lost(NamedTuple):
@@ -41,7 +38,7 @@ _ADD = text(
 )
 
 _BODIES = text("SELECT id, body FROM rejected_events WHERE org_id = :org_id AND body <> ''")
-_EMPTY = text("UPDATE rejected_events SET body = '' WHERE id = ANY(CAST(:ids AS bigint[]))")
+_EMPTY = text("UPDATE rejected_events SET body = '' WHERE org_id = :org_id AND id = ANY(CAST(:ids AS bigint[]))")
 
 
 async def add(connection: AsyncConnection, lost: Sequence[Lost], now_ms: int) -> dict[UUID, int]:
@@ -65,19 +62,11 @@ async def forget(connection: AsyncConnection, org_id: UUID, subject: str) -> Non
     rows = (await connection.execute(_BODIES, {"org_id": org_id})).all()
     ids = [id_ for id_, body in rows if _subject(body) == subject]
     if ids:
-        await connection.execute(_EMPTY, {"ids": ids})
+        await connection.execute(_EMPTY, {"org_id": org_id, "ids": ids})
 
 
 def refused(event: Event, reason: str) -> Lost:
-    return Lost(event.org_id, event.id, reason, EventBatch(_NO_SPOOL, 0, (event,)).encode())
-
-
-def made_id(name: bytes) -> UUID:
-    """The same id for the same name: a version 8 UUID (RFC 9562, 5.8) of its SHA-256."""
-    number = int.from_bytes(hashlib.sha256(name).digest()[:16])
-    number = number & ~(0xF << 76) | 8 << 76
-    number = number & ~(0x3 << 62) | 2 << 62
-    return UUID(int=number)
+    return Lost(event.org_id, event.id, reason, EventBatch(NO_SPOOL, 0, (event,)).encode())
 
 
 def _subject(body: bytes) -> str | None:

@@ -11,7 +11,7 @@ _GRACE_S = 8.0
 """A little less than the supervisor waits for a task."""
 
 
-async def finished(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_end(work: Coroutine[Any, Any, T]) -> T:
     """Awaits `work`. When cancelled, however often, lets it come to its end first (up to 8 s) and then stops."""
     task = asyncio.ensure_future(work)
     try:

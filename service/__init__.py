@@ -1,0 +1,1 @@
+"""The rim that every process has: settings, JSON logs, error envelope, limits, health, supervision."""

@@ -18,7 +18,7 @@ from service.openapi import use_envelope_schema
 from service.payload import payload_problems
 from wire.problems import Problem
 
-_HTTP_CODES = {
+HTTP_CODES = {
     400: "bad_request",
     401: "unauthorized",
     403: "forbidden",
@@ -109,7 +109,7 @@ async def _on_api_error(_request: Request, error: ApiError) -> Response:
 async def _on_http_exception(_request: Request, error: HTTPException) -> Response:
     if error.status_code == 400 and isinstance(error.__cause__, RecursionError):
         return _invalid_json()
-    code = _HTTP_CODES.get(error.status_code, "http_error")
+    code = HTTP_CODES.get(error.status_code, "http_error")
     return failure(error.status_code, code, str(error.detail), headers=error.headers)
 
 

@@ -1,14 +1,29 @@
-"""The failure envelope in the OpenAPI document."""
+"""How an API describes itself: the app that serves its OpenAPI document, and the failure envelope in that."""
 
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Lifespan
+
+from service.docs import docs_routes
+
+DISTRIBUTION = "sendora-inapp"
 
 _UNUSED = ("HTTPValidationError", "ValidationError")
 _INVALID = {
     "description": "The payload has errors",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}},
+}
+_FAILURE: dict[str, Any] = {
+    "success": False,
+    "error": {
+        "code": "invalid_payload",
+        "message": "The payload has errors; see details.",
+        "requestId": "019b7f5e-0000-7000-8000-000000000009",
+        "details": [{"pointer": "/content/body", "code": "missing_field", "message": "This is required."}],
+    },
 }
 
 
@@ -16,8 +31,8 @@ class ErrorDetail(BaseModel):
     """One problem of the payload."""
 
     pointer: str = Field(description="RFC 6901 pointer from the body's root; /query/… for a query parameter")
-    code: str
-    message: str
+    code: str = Field(description="stable, for programs; docs/errors.md lists them")
+    message: str = Field(description="for people: what to do")
 
 
 class ErrorInfo(BaseModel):
@@ -34,8 +49,24 @@ class ErrorInfo(BaseModel):
 class ErrorEnvelope(BaseModel):
     """Every failure of this API."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_FAILURE]})
+
     success: bool = Field(default=False, json_schema_extra={"const": False})
     error: ErrorInfo
+
+
+def described_app(title: str, description: str, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """An app of this distribution's version; its `/docs` loads nothing from elsewhere."""
+    app = FastAPI(
+        title=title,
+        description=description,
+        version=version(DISTRIBUTION),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(docs_routes(title))
+    return app
 
 
 def error_responses(statuses: dict[int, str]) -> dict[int | str, dict[str, Any]]:

@@ -34,23 +34,28 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-class RedisProcessSettings(BaseSettings):
-    """What a process without Postgres reads: REDIS_URL, INAPP_LOG_LEVEL, INAPP_HOST, INAPP_PORT."""
+class ProcessSettings(BaseSettings):
+    """What every process reads: INAPP_LOG_LEVEL, INAPP_HOST, INAPP_PORT."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
     )
 
-    redis_url: RedisUrl = Field(validation_alias="REDIS_URL")
     log_level: LogLevel = "info"
     host: str = "127.0.0.1"
     port: Port = 0
 
 
-class ProcessSettings(RedisProcessSettings):
-    """`RedisProcessSettings` plus DATABASE_URL."""
+class PostgresSettings(ProcessSettings):
+    """Of a process that needs Postgres: DATABASE_URL."""
 
     database_url: DatabaseUrl = Field(validation_alias="DATABASE_URL")
+
+
+class RedisSettings(ProcessSettings):
+    """Of a process that needs Redis: REDIS_URL."""
+
+    redis_url: RedisUrl = Field(validation_alias="REDIS_URL")
 
 
 class InvalidSettingsError(Exception):

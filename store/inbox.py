@@ -18,17 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import tables
 from store.connect import INBOX_CHANNEL
-from wire.events import Event, EventBatch
+from wire.events import NO_SPOOL, Event, EventBatch
 
 EVENTS = "events"
 ERASE = "erase"
 MEMBERS = "members"
 
-_NO_SPOOL = UUID(int=0)
-
 
 async def ask_events(connection: AsyncConnection, org_id: UUID, events: Sequence[Event], now_ms: int) -> int:
-    batch = EventBatch(_NO_SPOOL, 0, tuple(events))
+    batch = EventBatch(NO_SPOOL, 0, tuple(events))
     return await _ask(connection, org_id, EVENTS, {"batch": b64encode(batch.encode()).decode()}, now_ms)
 
 

@@ -4,9 +4,8 @@ Nothing that is stored in a trait can raise, and no condition is ever NULL: each
 `coalesce(…, false)`, so that its negation is its opposite.
 """
 
-import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -34,7 +33,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from store.jsonb_value import Column, JsonbValue
 from store.tables import audience_members, customers
 from wire.literals import duration_ms, glob_literals, moment_ms, version_parts
-from wire.rules import (
+from wire.operands import ORDERS
+from wire.rule_tree import (
     NEGATIONS,
     AllOf,
     AnyOf,
@@ -49,22 +49,7 @@ from wire.rules import (
 )
 
 Condition = ColumnElement[bool]
-_Order = Callable[[Any, Any], Condition]
 _Parsed = TypeVar("_Parsed")
-
-_ORDERS: Final[Mapping[str, _Order]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "before": operator.lt,
-    "after": operator.gt,
-    "version_eq": operator.eq,
-    "version_gt": operator.gt,
-    "version_gte": operator.ge,
-    "version_lt": operator.lt,
-    "version_lte": operator.le,
-}
 
 
 def rule_condition(rule: Rule, *, org_id: UUID, rules: Mapping[str, Rule], now_ms: int) -> Condition:
@@ -124,7 +109,7 @@ def _test(document: Column, field: str, op: str, operand: Scalar | tuple[Scalar,
         case "contains", (str() | int() | float()):
             return _contains(value, operand)
         case _, (str() | int() | float()):
-            return _ordering(op, value, operand) if op in _ORDERS else _text_test(op, value, str(operand), now_ms)
+            return _ordering(op, value, operand) if op in ORDERS else _text_test(op, value, str(operand), now_ms)
     raise ValueError(f"{op!r} does not compare with {operand!r}")
 
 
@@ -158,7 +143,7 @@ def _like_literal(text: str) -> str:
 
 
 def _ordering(op: str, value: JsonbValue, operand: Scalar) -> Condition:
-    order = _ORDERS[op]
+    order: Callable[[Any, Any], Condition] = ORDERS[op]
     if op in ("before", "after"):
         return order(value.moment_ms, literal(_readable(moment_ms(str(operand)), operand), BigInteger))
     if op.startswith("version_"):

@@ -228,6 +228,7 @@ message_stats_hourly = Table(
     Column("dismissals", BigInteger, nullable=False, server_default=text("0")),
     Column("conversions", BigInteger, nullable=False, server_default=text("0")),
 )
+"""`hour_ms`: when the hour begins in which the events occurred. `conversions` stays 0: nothing counts them yet."""
 
 message_user_state = Table(
     "message_user_state",

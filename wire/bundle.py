@@ -82,10 +82,19 @@ class Bundle:
         """Raises DecodeError."""
         try:
             form, audience_id, rule, messages = codec.unpack(data)
-            _expect_format(form)
+            codec.expect_format(form, FORMAT)
             return cls(audience_id, rule, tuple(_message(fields) for fields in messages))
         except (TypeError, ValueError, IndexError) as error:
             raise _as_decode_error(error, "bundle") from error
+
+    @classmethod
+    def decode_named(cls, sha: str, data: bytes | None) -> "Bundle":
+        """The bundle of this name. Raises DecodeError, also when there are no bytes or they are another's."""
+        if data is None:
+            raise DecodeError(f"bundle {sha} is missing")
+        if sha_of(data) != sha:
+            raise DecodeError(f"bundle {sha} holds other bytes")
+        return cls.decode(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an org consists of now. `bundles`: audience id or `everyone` → sha; `keys`: SHA-256 of live public keys."""
+    """What an org consists of now. `bundles`: audience id or `everyone` → sha; `keys`: SHA-256 of live public keys.
+
+    `features` is part of the format but empty so far: nothing can be authored yet that would fill it.
+    """
 
     version: Version
     message_count: int
@@ -130,7 +142,7 @@ class Manifest:
         """Raises DecodeError."""
         try:
             fields = codec.unpack(data)
-            _expect_format(fields["format"])
+            codec.expect_format(fields["format"], FORMAT)
             settings = fields["settings"]
             return cls(
                 Version(fields["generation"], fields["epoch"], fields["revision"]),
@@ -184,11 +196,6 @@ def _cap(fields: list[Any] | None) -> FrequencyCap | None:
         return None
     max_impressions, per_s, min_interval_s, stop_after = fields
     return FrequencyCap(max_impressions, per_s, min_interval_s, tuple(stop_after))
-
-
-def _expect_format(form: object) -> None:
-    if form != FORMAT:
-        raise DecodeError(f"format {form!r} is not {FORMAT}")
 
 
 def _as_decode_error(error: Exception, what: str) -> DecodeError:

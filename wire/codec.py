@@ -1,4 +1,4 @@
-"""Bytes ↔ plain values, with limits. Every struct's first field is its FORMAT; an unknown one is a DecodeError."""
+"""Bytes ↔ plain values, with limits. Every struct says in which FORMAT it is; an unknown one is a DecodeError."""
 
 from typing import Any
 
@@ -37,6 +37,12 @@ def unpack_all(data: bytes) -> list[Any]:
     if unpacker.tell() != len(data):
         raise DecodeError("truncated")
     return values
+
+
+def expect_format(found: object, expected: int) -> None:
+    """Raises DecodeError."""
+    if found != expected:
+        raise DecodeError(f"format {found!r} is not {expected}")
 
 
 def to_json(value: object) -> bytes:

@@ -50,6 +50,10 @@ class Event:
         return self.anonymous_id if self.type == IDENTIFIED and self.user_id is not None else None
 
 
+NO_SPOOL = UUID(int=0)
+"""In place of a spool, for batches that did not come from an edge."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventBatch:
     """What one group commit of a spool took in. `number` counts up within a spool; (spool, number) names a batch."""
@@ -66,8 +70,7 @@ class EventBatch:
         """Raises DecodeError."""
         try:
             form, spool, number, events = codec.unpack(data)
-            if form != FORMAT:
-                raise DecodeError(f"format {form!r} is not {FORMAT}")
+            codec.expect_format(form, FORMAT)
             return cls(UUID(bytes=spool), number, tuple(_event(fields) for fields in events))
         except DecodeError:
             raise

@@ -5,7 +5,6 @@ properties?, context?, sessionId?, consent?, userId|anonymousId, identityToken?,
 An unidentified native client sends only its `sessionId`, which then serves as the anonymous id.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,16 @@ from uuid import UUID
 
 from wire import codec, events, plain, subjects, times
 from wire.events import Event
+from wire.ids import made_id
+from wire.plain import Flaw
 
-EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._:\-]{0,127}")
+_EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._:\-]{0,127}")
+INVALID_EVENT_TYPE = Flaw(
+    "invalid_event_type", "An event type is 1 to 128 letters, digits and . _ : - and begins with a letter."
+)
 CLIENT_ID_MAX_CHARACTERS = 64
 PROPERTIES_MAX_BYTES = 32 * 1024
+TOO_LARGE = Flaw("too_large", f"Use at most {PROPERTIES_MAX_BYTES:,} bytes of JSON in each object.")
 FUTURE_TOLERANCE_MS = 24 * 3600 * 1000
 """A client's clock may run ahead by this much (the moment is then clamped); beyond it the event is refused."""
 
@@ -72,7 +77,7 @@ def _read(raw: object, source: Source, ordinals: Counter[bytes]) -> Event:
         raise EventError("invalid_event", "An event is a JSON object.")
     found = plain.flaw(raw)
     if found is not None:
-        raise EventError(found.code, found.message)
+        raise EventError(*found)
     type_ = _event_type(raw)
     user_id, anonymous_id = _subject_ids(raw)
     if user_id is not None:
@@ -95,15 +100,16 @@ def _read(raw: object, source: Source, ordinals: Counter[bytes]) -> Event:
     )
 
 
+def event_type_flaw(text: str) -> Flaw | None:
+    return None if _EVENT_TYPE.fullmatch(text) else INVALID_EVENT_TYPE
+
+
 def _event_type(raw: Mapping[str, Any]) -> str:
     value = raw.get("eventType")
     if value is None:
-        raise EventError("event_type_missing", "eventType is missing.")
-    if not isinstance(value, str) or not EVENT_TYPE.fullmatch(value):
-        raise EventError(
-            "invalid_event_type",
-            "eventType is 1 to 128 letters, digits and . _ : - and begins with a letter.",
-        )
+        raise EventError("event_type_missing", "Name the event in eventType.")
+    if not isinstance(value, str) or event_type_flaw(value):
+        raise EventError(*INVALID_EVENT_TYPE)
     return value
 
 
@@ -143,7 +149,7 @@ def _object(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _encode(value: dict[str, Any]) -> bytes:
     encoded = codec.to_json(value)
     if len(encoded) > PROPERTIES_MAX_BYTES:
-        raise EventError("too_large", f"properties and context may have {PROPERTIES_MAX_BYTES} bytes each.")
+        raise EventError(*TOO_LARGE)
     return encoded
 
 
@@ -198,19 +204,11 @@ def _event_id(
     if client_id is not None:
         if not 1 <= len(client_id) <= CLIENT_ID_MAX_CHARACTERS:
             raise EventError("invalid_id", f"id is 1 to {CLIENT_ID_MAX_CHARACTERS} characters.")
-        return _uuid(scope + b"client\0" + client_id.encode())
+        return made_id(scope + b"client\0" + client_id.encode())
     if raw.get("timestamp") is None:
-        return _uuid(source.random_id())
+        return made_id(source.random_id())
     content = {name: value for name, value in raw.items() if name not in ("identityToken", "apiKey")}
     key = scope + b"content\0" + codec.canonical_json(content)
     ordinal = ordinals[key]
     ordinals[key] += 1
-    return _uuid(key + b"\0%d" % ordinal)
-
-
-def _uuid(data: bytes) -> UUID:
-    """A version 8 UUID (RFC 9562, 5.8) of the data's SHA-256."""
-    number = int.from_bytes(hashlib.sha256(data).digest()[:16])
-    number = number & ~(0xF << 76) | 8 << 76
-    number = number & ~(0x3 << 62) | 2 << 62
-    return UUID(int=number)
+    return made_id(key + b"\0%d" % ordinal)

@@ -26,6 +26,9 @@ NEGATIONS: Final[Mapping[Op, Op]] = {
 }
 """Negative op → the op whose exact opposite it is."""
 
+MOVING_OPS: Final = frozenset({"within_last", "not_within_last"})
+"""Ops that change their answer as time goes by."""
+
 
 @dataclass(frozen=True, slots=True)
 class AllOf:

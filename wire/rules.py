@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, cast, get_args
 
-from wire.operands import refuse_operand
+from wire import problems
+from wire.operands import operand_flaw
 from wire.plain import flaw, text_flaw
 from wire.problems import Problem, child_pointer
 from wire.rule_tree import (
-    NEGATIONS,
+    MOVING_OPS,
     AllOf,
     AnyOf,
     Compare,
@@ -20,20 +21,7 @@ from wire.rule_tree import (
     PatternOp,
     Rule,
     Scalar,
-    audience_refs,
-    evaluation_order,
-    find_cycle,
-    find_oversized,
-    leaves,
-    reachable,
-    to_json,
 )
-
-__all__ = [
-    "NEGATIONS", "AllOf", "AnyOf", "Compare", "InAudience", "Leaf", "Not", "Op", "Pattern", "PatternOp", "Rule",
-    "RuleError", "Scalar", "audience_refs", "evaluation_order", "find_cycle", "find_oversized", "leaves",
-    "parse_pattern", "parse_rule", "parse_where", "reachable", "to_json",
-]  # fmt: skip
 
 MAX_DEPTH: Final = 10
 MAX_LEAVES: Final = 200
@@ -44,7 +32,6 @@ MAX_STRING_CHARS: Final = 1_024
 
 _OPS: Final = frozenset(get_args(Op))
 _PATTERN_OPS: Final = frozenset(get_args(PatternOp))
-_MOVING_OPS: Final = frozenset({"within_last", "not_within_last"})
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -142,7 +129,7 @@ class _Reader:
                 pointer, "not_allowed_here", "Conditions on an event look at its properties only, not at audiences."
             )
         elif not isinstance(audience_id, str) or _UUID.fullmatch(audience_id.lower()) is None:
-            self.report(at, "invalid_audience_id", "Give the id of an audience, a UUID.")
+            self.report(at, *problems.NO_UUID)
         else:
             return InAudience(audience_id.lower())
         return _NOTHING
@@ -167,7 +154,7 @@ class _Reader:
         op = self.op(value, pointer, _OPS)
         if op is None:
             return _NOTHING
-        if self.leaf == "property" and op in _MOVING_OPS:
+        if self.leaf == "property" and op in MOVING_OPS:
             at = child_pointer(pointer, "op")
             self.report(
                 at, "not_allowed_here", f"'{op}' moves with the clock and an event does not; use before or after."
@@ -186,15 +173,15 @@ class _Reader:
         if isinstance(operand, str):
             return Pattern(cast(PatternOp, op), operand)
         if operand is not None:
-            self.report(child_pointer(pointer, "value"), "wrong_type", f"'{op}' compares with a string here.")
+            self.report(child_pointer(pointer, "value"), "wrong_type", f"'{op}' compares with text here.")
         return Pattern("eq", "")
 
     def op(self, value: dict[str, object], pointer: str, allowed: frozenset[str]) -> str | None:
         op = value.get("op")
         if isinstance(op, str) and op in allowed:
             return op
-        code = "unknown_op" if "op" in value else "missing_field"
-        self.report(child_pointer(pointer, "op"), code, f"'op' is one of {_words(sorted(allowed))}.")
+        at, message = child_pointer(pointer, "op"), f"'op' is one of {_words(sorted(allowed))}."
+        self.report(at, "unknown_op" if "op" in value else "missing_field", message)
         return None
 
     def operand(self, op: str, value: dict[str, object], pointer: str) -> Scalar | tuple[Scalar, ...] | None:
@@ -212,16 +199,18 @@ class _Reader:
         scalar = self.scalar(operand, at)
         if scalar is None:
             return None
-        if refusal := refuse_operand(op, scalar):
-            self.report(at, *refusal)
+        if unfit := operand_flaw(op, scalar):
+            self.report(at, *unfit)
         return scalar
 
     def scalars(self, op: str, operand: object, pointer: str) -> tuple[Scalar, ...] | None:
         if not isinstance(operand, list):
             self.report(pointer, "wrong_type", f"'{op}' takes a list of values.")
             return None
-        if not 1 <= len(operand) <= MAX_LIST:
-            self.report(pointer, "wrong_length", f"'{op}' takes 1 to {MAX_LIST} values; this list has {len(operand)}.")
+        if not operand:
+            self.report(pointer, *problems.too_short(1, "value"))
+        if len(operand) > MAX_LIST:
+            self.report(pointer, *problems.too_long(MAX_LIST, "values"))
         read = [self.scalar(item, child_pointer(pointer, index)) for index, item in enumerate(operand)]
         return tuple(scalar for scalar in read if scalar is not None)
 
@@ -229,24 +218,24 @@ class _Reader:
         if isinstance(value, str):
             self.text(value, pointer, MAX_STRING_CHARS)
         elif not isinstance(value, int | float):
-            self.report(pointer, "wrong_type", "A value is a string, a number, true or false.")
+            self.report(pointer, "wrong_type", "Must be text, a number, true or false.")
             return None
         elif unfit := flaw(value):
             self.report(pointer, *unfit)
         return value
 
     def name(self, value: object, pointer: str) -> str:
-        if isinstance(value, str) and value:
-            self.text(value, pointer, MAX_NAME_CHARS)
-            return value
-        self.report(
-            pointer, "wrong_type", f"Give the name of a {self.leaf}, a string of 1 to {MAX_NAME_CHARS} characters."
-        )
-        return ""
+        if not isinstance(value, str):
+            self.report(pointer, "wrong_type", f"Give the name of a {self.leaf}, as text.")
+            return ""
+        if not value:
+            self.report(pointer, *problems.too_short(1, "character"))
+        self.text(value, pointer, MAX_NAME_CHARS)
+        return value
 
     def text(self, value: str, pointer: str, max_chars: int) -> None:
         if len(value) > max_chars:
-            self.report(pointer, "too_long", f"Use at most {max_chars:,} characters; this has {len(value):,}.")
+            self.report(pointer, *problems.too_long(max_chars, "characters"))
         if unfit := text_flaw(value):
             self.report(pointer, *unfit)
 

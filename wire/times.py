@@ -23,5 +23,9 @@ def from_datetime(moment: datetime) -> int:
 
 
 def from_iso(text: str) -> int:
-    """Milliseconds of an ISO 8601 time with offset. Raises ValueError, also for a time without offset."""
+    """Milliseconds of an ISO 8601 time with offset. Raises ValueError, also for a time without offset.
+
+    For events, whose clients cannot be corrected: it takes every form of ISO 8601 that Python reads. What authors write
+    and rules compare goes through `wire.literals.moment_ms`, which takes only what Postgres reads alike.
+    """
     return from_datetime(datetime.fromisoformat(text))

@@ -59,8 +59,7 @@ class UserState:
         """Raises DecodeError."""
         try:
             rev, (form, traits, stamps, static, seen, aliases) = codec.unpack_all(data)
-            if form != FORMAT:
-                raise DecodeError(f"format {form!r} is not {FORMAT}")
+            codec.expect_format(form, FORMAT)
             return cls(
                 rev,
                 traits,
@@ -95,6 +94,5 @@ class Marker:
             form, run_id, projected_ms = codec.unpack(data)
         except (TypeError, ValueError) as error:
             raise DecodeError("not a marker") from error
-        if form != FORMAT:
-            raise DecodeError(f"format {form!r} is not {FORMAT}")
+        codec.expect_format(form, FORMAT)
         return cls(run_id, projected_ms)

@@ -3,7 +3,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from admin.audiences import membership, service
+from admin.answers import Deleted, Envelope, Page
+from admin.audiences import member_service, service
 from admin.audiences.schemas import (
     Audience,
     AudienceDetails,
@@ -15,11 +16,11 @@ from admin.audiences.schemas import (
     Preview,
 )
 from admin.auth import Editor, Viewer
-from admin.fields import Deleted, Envelope, Page, Unread
+from admin.awaiting import applied
 from admin.ids import PathId
-from admin.inbox import applied
 from admin.paging import PageQuery
-from admin.runtime import CurrentRuntime, NowMs, Transaction
+from admin.payloads import Unread
+from admin.runtime import CurrentRuntime, MomentMs, Transaction
 from admin.subjects import CustomerRef
 from service.http import success
 from service.openapi import error_responses
@@ -37,7 +38,7 @@ _LATER: dict[int | str, dict[str, Any]] = {202: {"description": "Taken in; it is
 
 
 @router.post("", status_code=201, response_model=Envelope[Audience], responses=_NAME_TAKEN)
-async def create_audience(editor: Editor, connection: Transaction, now_ms: NowMs, payload: New) -> Response:
+async def create_audience(editor: Editor, connection: Transaction, now_ms: MomentMs, payload: New) -> Response:
     """Makes an audience by a rule, or a static one without."""
     return success(await service.create_audience(connection, editor.actor, payload, now_ms), 201)
 
@@ -49,36 +50,38 @@ async def list_audiences(viewer: Viewer, connection: Transaction, query: Annotat
 
 
 @router.post("/preview", response_model=Envelope[Count])
-async def preview(viewer: Viewer, connection: Transaction, now_ms: NowMs, payload: Previewed) -> Response:
+async def preview(viewer: Viewer, connection: Transaction, now_ms: MomentMs, payload: Previewed) -> Response:
     """Whom a rule would hold for now; nothing is stored."""
     return success(await service.preview(connection, viewer.org_id, payload, now_ms))
 
 
 @router.get("/{id}", response_model=Envelope[AudienceDetails])
-async def get_audience(viewer: Viewer, connection: Transaction, now_ms: NowMs, audience_id: PathId) -> Response:
+async def get_audience(viewer: Viewer, connection: Transaction, now_ms: MomentMs, audience_id: PathId) -> Response:
     """With the exact number of its members, users and anonymous visitors, and what uses it."""
     return success(await service.get_audience(connection, viewer.org_id, audience_id, now_ms))
 
 
 @router.patch("/{id}", response_model=Envelope[Audience], responses=_NAME_TAKEN)
 async def patch_audience(
-    editor: Editor, connection: Transaction, now_ms: NowMs, audience_id: PathId, payload: Patch
+    editor: Editor, connection: Transaction, now_ms: MomentMs, audience_id: PathId, payload: Patch
 ) -> Response:
+    """Changes the fields that are given; a rule takes the place of the one before."""
     return success(await service.patch_audience(connection, editor.actor, audience_id, payload, now_ms))
 
 
 @router.delete("/{id}", response_model=Envelope[Deleted], responses=_IN_USE)
-async def delete_audience(editor: Editor, connection: Transaction, now_ms: NowMs, audience_id: PathId) -> Response:
+async def delete_audience(editor: Editor, connection: Transaction, now_ms: MomentMs, audience_id: PathId) -> Response:
+    """Removes an audience that nothing uses any more."""
     await service.delete_audience(connection, editor.actor, audience_id, now_ms)
     return success(Deleted(id=audience_id))
 
 
 @router.get("/{id}/members", response_model=Envelope[Page[CustomerRef]])
 async def list_members(
-    viewer: Viewer, connection: Transaction, now_ms: NowMs, audience_id: PathId, query: Annotated[PageQuery, Query()]
+    viewer: Viewer, connection: Transaction, now_ms: MomentMs, audience_id: PathId, query: Annotated[PageQuery, Query()]
 ) -> Response:
     """In the order of their ids, anonymous visitors first."""
-    return success(await membership.list_members(connection, viewer.org_id, audience_id, query, now_ms))
+    return success(await member_service.list_members(connection, viewer.org_id, audience_id, query, now_ms))
 
 
 @router.post("/{id}/members", response_model=Envelope[MembersChanged], responses={**_LATER, **_NOT_STATIC})
@@ -86,14 +89,14 @@ async def change_members(
     editor: Editor,
     runtime: CurrentRuntime,
     connection: Transaction,
-    now_ms: NowMs,
+    now_ms: MomentMs,
     audience_id: PathId,
     payload: Change,
 ) -> Response:
     """Adds users to a static audience and removes them. Answers once it is done, or after 2 s with 202."""
-    inbox_id = await membership.change_members(connection, editor.actor, audience_id, payload, now_ms)
+    inbox_id = await member_service.change_members(connection, editor.actor, audience_id, payload, now_ms)
     if not await applied(runtime, connection, inbox_id):
         return success(MembersChanged(), 202)
     async with runtime.engine.connect() as fresh:
-        count = await membership.count_members(fresh, editor.org_id, audience_id)
+        count = await member_service.count_members(fresh, editor.org_id, audience_id)
     return success(MembersChanged(member_count=count))

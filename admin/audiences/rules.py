@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from admin.fields import read_id
-from wire.problems import Problem, child_pointer
-from wire.rules import Rule, RuleError, audience_refs, find_cycle, find_oversized, parse_rule
+from wire.problems import NO_AUDIENCE, Problem, child_pointer
+from wire.rule_tree import Rule, audience_refs, find_cycle, find_oversized
+from wire.rules import RuleError, parse_rule
 
 Others = Mapping[UUID, dict[str, Any] | None]
 """The org's audiences with their rules as JSON; None of a static one."""
@@ -46,8 +47,7 @@ def _unknown(value: Any, pointer: str, others: Others) -> list[Problem]:
         if "not" in node:
             pending.append((node["not"], child_pointer(at, "not")))
         if "audience" in node and read_id(node["audience"]) not in others:
-            message = "There is no audience with this id."
-            problems.append(Problem(child_pointer(at, "audience"), "audience_not_found", message))
+            problems.append(Problem(child_pointer(at, "audience"), *NO_AUDIENCE))
     return problems
 
 

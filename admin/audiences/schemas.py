@@ -1,9 +1,11 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
-from admin.fields import Answer, Name, Payload, Sound, Unique
+from admin.answers import Answer, example
+from admin.fields import Name, Sound, Unique
+from admin.payloads import Payload
 from admin.subjects import CustomerRef
 from wire.subjects import ID_MAX_CHARACTERS
 
@@ -33,10 +35,20 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
+_ANSWER: dict[str, Any] = {
+    "id": "019b7f5e-0000-7000-8000-00000000000a",
+    "description": "",
+    "createdAt": "2026-12-01T09:00:00.000Z",
+    "updatedAt": "2026-12-01T09:00:00.000Z",
+    **_EXAMPLE,
+}
+_COUNT: dict[str, Any] = {"count": 2, "sample": [{"anonymousId": "1f6c9a3e"}, {"userId": "ada"}]}
+
+
 class NewAudience(Payload):
     """`rule` null or left out: a static audience, whose members are listed."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = example(**_EXAMPLE)
 
     name: Name
     description: Description = ""
@@ -46,13 +58,15 @@ class NewAudience(Payload):
 class AudiencePatch(Payload):
     """A `rule` takes the place of the one before as a whole. A static audience stays one, as does a ruled one."""
 
+    model_config = example(description="Who exports ten reports or more on the free plan")
+
     name: Name | None = None
     description: Description = ""
     rule: RuleJson = None
 
 
 class Preview(Payload):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"rule": _EXAMPLE["rule"]}]})
+    model_config = example(rule=_EXAMPLE["rule"])
 
     rule: RuleJson
 
@@ -60,11 +74,15 @@ class Preview(Payload):
 class MembersChange(Payload):
     """User ids, at most 10,000 in all."""
 
+    model_config = example(add=["ada", "grace"], remove=["linus"])
+
     add: UserIds = Field(default_factory=list)
     remove: UserIds = Field(default_factory=list)
 
 
 class Audience(Answer):
+    model_config = example(**_ANSWER)
+
     id: UUID
     name: str
     description: str
@@ -88,11 +106,23 @@ class Uses(Answer):
 class Count(Answer):
     """`count` is exact; `sample`: up to 10 of the members."""
 
+    model_config = example(**_COUNT)
+
     count: int
     sample: list[CustomerRef]
 
 
 class AudienceDetails(Audience):
+    model_config = example(
+        **_ANSWER,
+        memberCount=_COUNT["count"],
+        sample=_COUNT["sample"],
+        usedBy={
+            "messages": [{"id": "019b7f5e-0000-7000-8000-000000000001", "name": "Upgrade nudge"}],
+            "audiences": [],
+        },
+    )
+
     member_count: int
     sample: list[CustomerRef]
     used_by: Uses
@@ -100,6 +130,8 @@ class AudienceDetails(Audience):
 
 class MembersChanged(Answer):
     """`memberCount` once the change is in; null while it is only `accepted`."""
+
+    model_config = example(accepted=True, memberCount=3)
 
     accepted: bool = True
     member_count: int | None = None

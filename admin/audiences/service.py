@@ -8,7 +8,8 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin import payloads
-from admin.audiences import members, queries
+from admin.answers import Page
+from admin.audiences import member_queries, queries
 from admin.audiences.rules import read_rule, refers_to, stored_rules
 from admin.audiences.schemas import (
     Audience,
@@ -21,7 +22,6 @@ from admin.audiences.schemas import (
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.errors import conflict
-from admin.fields import Page
 from admin.orgs.queries import lock_org
 from admin.paging import PageQuery, page, read_place
 from store import outbox
@@ -29,7 +29,8 @@ from store.ids import new_id
 from store.rule_sql import rule_condition
 from wire import times
 from wire.problems import Problem
-from wire.rules import parse_rule, to_json
+from wire.rule_tree import to_json
+from wire.rules import parse_rule
 
 
 async def create_audience(connection: AsyncConnection, actor: Actor, payload: object, now_ms: int) -> Audience:
@@ -60,7 +61,7 @@ async def list_audiences(connection: AsyncConnection, org_id: UUID, query: PageQ
 
 async def get_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID, now_ms: int) -> AudienceDetails:
     row = await queries.get_audience(connection, org_id, audience_id)
-    counted = await members.counted(connection, await members.of_audience(connection, row, now_ms))
+    counted = await member_queries.counted(connection, await member_queries.of_audience(connection, row, now_ms))
     used_by = await _uses(connection, org_id, audience_id)
     shown = _show(row).model_dump()
     return AudienceDetails(**shown, member_count=counted.count, sample=counted.sample, used_by=used_by)
@@ -106,7 +107,7 @@ async def preview(connection: AsyncConnection, org_id: UUID, payload: object, no
     reading = read_rule(given.get("rule"), "/rule", others) if "rule" in given else None
     payloads.read(Preview, given, reading.problems if reading else ())
     condition = rule_condition(parse_rule(given["rule"]), org_id=org_id, rules=stored_rules(others), now_ms=now_ms)
-    return await members.counted(connection, members.ruled(org_id, condition))
+    return await member_queries.counted(connection, member_queries.ruled(org_id, condition))
 
 
 async def _rule_problems(

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Row
 from starlette.responses import Response
 
+from admin.answers import Envelope, Page
 from admin.audit import queries
 from admin.audit.schemas import AuditEntry, AuditTarget
 from admin.auth import Viewer
-from admin.fields import Envelope, Page
 from admin.paging import PageQuery, page, read_place
 from admin.runtime import Transaction
 from service.http import success

@@ -3,7 +3,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query
 from starlette.responses import Response
 
+from admin.answers import Envelope, Page
 from admin.auth import Editor, Viewer
+from admin.awaiting import applied
 from admin.customers import service
 from admin.customers.schemas import (
     Accepted,
@@ -14,10 +16,9 @@ from admin.customers.schemas import (
     Erased,
     Import,
 )
-from admin.fields import Envelope, Page, Unread
-from admin.inbox import applied
 from admin.intake import Intake
-from admin.runtime import CurrentRuntime, NowMs, Transaction
+from admin.payloads import Unread
+from admin.runtime import CurrentRuntime, MomentMs, Transaction
 from service.http import success
 
 router = APIRouter(prefix="/customers", tags=["customers"])
@@ -35,19 +36,20 @@ async def list_customers(viewer: Viewer, connection: Transaction, query: Annotat
 
 
 @router.post("/bulk", status_code=202, response_model=Envelope[Intake])
-async def import_customers(editor: Editor, connection: Transaction, now_ms: NowMs, payload: Customers) -> Response:
+async def import_customers(editor: Editor, connection: Transaction, now_ms: MomentMs, payload: Customers) -> Response:
     """Creates or updates up to 1,000 customers; a bad one does not hold up the others."""
     return success(await service.import_customers(connection, editor.actor, payload, now_ms), 202)
 
 
 @router.get("/{userId:path}", response_model=Envelope[CustomerDetails])
 async def get_customer(viewer: Viewer, connection: Transaction, user_id: UserId) -> Response:
+    """A user's traits, the anonymous ids they had before, and what they did with each message."""
     return success(await service.get_customer(connection, viewer.org_id, user_id))
 
 
 @router.put("/{userId:path}", response_model=Envelope[CustomerDetails], responses=_LATER)
 async def put_customer(
-    editor: Editor, runtime: CurrentRuntime, connection: Transaction, now_ms: NowMs, user_id: UserId, payload: Traits
+    editor: Editor, runtime: CurrentRuntime, connection: Transaction, now_ms: MomentMs, user_id: UserId, payload: Traits
 ) -> Response:
     """Creates a customer, or merges the traits into what is known. Answers once it is done, or after 2 s with 202."""
     inbox_id = await service.put_customer(connection, editor.actor, user_id, payload, now_ms)
@@ -59,7 +61,7 @@ async def put_customer(
 
 @router.delete("/{userId:path}", response_model=Envelope[Erased], responses=_LATER)
 async def erase_customer(
-    editor: Editor, runtime: CurrentRuntime, connection: Transaction, now_ms: NowMs, user_id: UserId
+    editor: Editor, runtime: CurrentRuntime, connection: Transaction, now_ms: MomentMs, user_id: UserId
 ) -> Response:
     """Forgets all about a user, and drops their events that are still on the way. 202 when it takes over 2 s."""
     inbox_id = await service.erase_customer(connection, editor.actor, user_id, now_ms)

@@ -1,10 +1,12 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
-from admin.fields import Answer, Payload, Sound
+from admin.answers import Answer, example
+from admin.fields import Sound
 from admin.paging import PageQuery
+from admin.payloads import Payload
 from admin.subjects import CustomerRef
 
 MAX_IMPORT = 1_000
@@ -22,15 +24,30 @@ _ITEM = WithJsonSchema(
 )
 
 
+_CUSTOMER: dict[str, Any] = {
+    "userId": "ada",
+    "traits": {"plan": "free", "exports": 14},
+    "createdAt": "2026-11-03T10:20:30.000Z",
+    "lastSeenAt": "2026-12-01T09:00:00.000Z",
+}
+
+
 class CustomerTraits(Payload):
     """Merged into what is known already, trait by trait."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"traits": {"plan": "free", "exports": 14}}]})
+    model_config = example(traits={"plan": "free", "exports": 14})
 
     traits: Annotated[dict[str, Any], _TRAITS] = Field(default_factory=dict)
 
 
 class Import(Payload):
+    model_config = example(
+        customers=[
+            {"userId": "ada", "traits": {"plan": "free", "exports": 14}},
+            {"userId": "grace", "traits": {"plan": "pro"}},
+        ]
+    )
+
     customers: Annotated[list[Annotated[Any, _ITEM]], Field(max_length=MAX_IMPORT)]
 
 
@@ -41,6 +58,8 @@ class CustomerQuery(PageQuery):
 
 
 class Customer(CustomerRef):
+    model_config = example(**_CUSTOMER)
+
     traits: dict[str, Any]
     created_at: str
     last_seen_at: str
@@ -58,6 +77,21 @@ class MessageSeen(Answer):
 class CustomerDetails(Customer):
     """`aliases`: the anonymous ids that the user was known by before; `messages`: the 200 newest."""
 
+    model_config = example(
+        **_CUSTOMER,
+        aliases=["1f6c9a3e"],
+        messages=[
+            {
+                "messageId": "019b7f5e-0000-7000-8000-000000000001",
+                "name": "Upgrade nudge",
+                "impressions": 2,
+                "clicks": 1,
+                "dismissals": 0,
+                "lastImpressionAt": "2026-12-01T09:00:00.000Z",
+            }
+        ],
+    )
+
     aliases: list[str]
     messages: list[MessageSeen]
 
@@ -69,4 +103,6 @@ class Accepted(Answer):
 
 
 class Erased(Answer):
+    model_config = example(userId="ada")
+
     user_id: str

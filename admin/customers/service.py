@@ -8,13 +8,13 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin import intake, payloads
+from admin.answers import Page
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.customers import queries
 from admin.customers.schemas import Customer, CustomerDetails, CustomerQuery, CustomerTraits, Import, MessageSeen
 from admin.customers.traits import item_problem, trait_problems, user_id_problem
 from admin.errors import not_found, refused
-from admin.fields import Page
 from admin.intake import Intake
 from admin.paging import encode_cursor, page, read_subject
 from admin.subjects import ref

@@ -1,8 +1,9 @@
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
-from admin.fields import Payload
+from admin.answers import example
+from admin.payloads import Payload
 
 MAX_EVENTS = 500
 
@@ -23,22 +24,16 @@ _EVENT = WithJsonSchema(
 
 
 class Track(Payload):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "events": [
-                        {
-                            "id": "order-1042",
-                            "eventType": "order.paid",
-                            "userId": "ada",
-                            "timestamp": "2026-12-01T09:00:00.000Z",
-                            "properties": {"amount": 49},
-                        }
-                    ]
-                }
-            ]
-        }
+    model_config = example(
+        events=[
+            {
+                "id": "order-1042",
+                "eventType": "order.paid",
+                "userId": "ada",
+                "timestamp": "2026-05-01T09:00:00.000Z",
+                "properties": {"amount": 49},
+            }
+        ]
     )
 
     events: Annotated[list[Annotated[Any, _EVENT]], Field(max_length=MAX_EVENTS)]

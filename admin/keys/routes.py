@@ -3,13 +3,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from admin import payloads
+from admin.answers import Envelope
 from admin.auth import Admin, Viewer
-from admin.fields import Envelope, Unread
 from admin.ids import PathId
 from admin.keys import service
 from admin.keys.schemas import CreatedKey, Key, NewKey
-from admin.runtime import NowMs, Transaction
+from admin.payloads import Unread
+from admin.runtime import MomentMs, Transaction
 from service.http import success
 
 router = APIRouter(prefix="/keys", tags=["keys"])
@@ -19,12 +19,9 @@ New = Annotated[Any, Unread(NewKey), Body()]
 
 
 @router.post("", status_code=201, response_model=Envelope[CreatedKey])
-async def create_key(admin: Admin, connection: Transaction, now_ms: NowMs, payload: New) -> Response:
+async def create_key(admin: Admin, connection: Transaction, now_ms: MomentMs, payload: New) -> Response:
     """Makes a key; its text is in this answer and nowhere else."""
-    return success(
-        await service.create_key(connection, admin.actor, payloads.read(NewKey, payloads.json_object(payload)), now_ms),
-        201,
-    )
+    return success(await service.create_key(connection, admin.actor, payload, now_ms), 201)
 
 
 @router.get("", response_model=Envelope[list[Key]])
@@ -34,6 +31,6 @@ async def list_keys(viewer: Viewer, connection: Transaction) -> Response:
 
 
 @router.delete("/{id}", response_model=Envelope[Key])
-async def revoke_key(admin: Admin, connection: Transaction, now_ms: NowMs, key_id: PathId) -> Response:
+async def revoke_key(admin: Admin, connection: Transaction, now_ms: MomentMs, key_id: PathId) -> Response:
     """Revokes a key at once; the org's last admin key stays (409)."""
     return success(await service.revoke_key(connection, admin.actor, key_id, now_ms))

@@ -1,18 +1,34 @@
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
-from admin.fields import Answer, Name, Payload
+from admin.answers import Answer, example
+from admin.fields import Name
+from admin.payloads import Payload
 from wire.apikeys import Env, Kind
 
 Role = Literal["admin", "editor", "viewer"]
 
 
+_KEY: dict[str, Any] = {
+    "id": "019b7f5e-0000-7000-8000-000000000011",
+    "kind": "sk",
+    "env": "prod",
+    "role": "editor",
+    "name": "Marketing",
+    "hint": "x7Qp",
+    "createdAt": "2026-12-01T09:00:00.000Z",
+    "revokedAt": None,
+}
+
+
 class NewKey(Payload):
     """`role` is for secret keys, which need one."""
+
+    model_config = example(kind="sk", env="prod", role="editor", name="Marketing")
 
     kind: Kind
     env: Env = "prod"
@@ -23,14 +39,16 @@ class NewKey(Payload):
     @classmethod
     def _for_secret_keys(cls, role: Role | None, info: ValidationInfo) -> Role | None:
         if info.data.get("kind") == "sk" and role is None:
-            raise PydanticCustomError("role_missing", "a secret key needs a role: admin, editor or viewer")
+            raise PydanticCustomError("role_missing", "Give a secret key a role: admin, editor or viewer.")
         if info.data.get("kind") == "pk" and role is not None:
-            raise PydanticCustomError("role_not_allowed", "a public key has no role")
+            raise PydanticCustomError("role_not_allowed", "Leave it out: a public key has no role.")
         return role
 
 
 class Key(Answer):
     """`hint`: the last 4 characters of the key."""
+
+    model_config = example(**_KEY)
 
     id: UUID
     kind: Kind
@@ -44,5 +62,7 @@ class Key(Answer):
 
 class CreatedKey(Key):
     """`key` is the text, shown this once."""
+
+    model_config = example(**_KEY, key="sk_prod_…x7Qp")
 
     key: str

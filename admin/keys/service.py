@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from admin import payloads
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.errors import conflict, not_found
@@ -19,7 +20,9 @@ from wire import apikeys, times
 _HINT_CHARACTERS = 4
 
 
-async def create_key(connection: AsyncConnection, actor: Actor, new: NewKey, now_ms: int) -> CreatedKey:
+async def create_key(connection: AsyncConnection, actor: Actor, payload: object, now_ms: int) -> CreatedKey:
+    """Raises ApiError 422."""
+    new = payloads.read(NewKey, payloads.json_object(payload))
     text = apikeys.mint(new.kind, new.env, actor.org_id)
     row = await queries.insert_key(
         connection,

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from admin.messages.schemas import Appearance, FrequencyCap, MessageSpec, MessageType, Position, Trigger
+from admin.messages.schemas import Appearance, FrequencyCap, MessageSpec, Trigger
 from wire import times
-from wire.rules import parse_where, to_json
+from wire.message import MessageType, Position
+from wire.rule_tree import to_json
+from wire.rules import parse_where
 
 Document = dict[str, Any]
 
@@ -72,15 +74,6 @@ def columns_of(spec: MessageSpec) -> dict[str, Any]:
         "slot": spec.slot,
         "frequency_cap": _cap(spec.frequency_cap),
     }
-
-
-def render_slot(row: Row[Any]) -> str:
-    """Where the message shows, and so which others it competes with."""
-    if row.slot is not None:
-        return str(row.slot)
-    return (
-        f"tooltip:{row.appearance['anchor']}" if row.type == "tooltip" else f"{row.type}:{row.appearance['position']}"
-    )
 
 
 def _trigger(trigger: Trigger | None) -> Document | None:

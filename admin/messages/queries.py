@@ -62,7 +62,7 @@ async def delete_message(connection: AsyncConnection, org_id: UUID, message_id: 
 async def existing_audiences(
     connection: AsyncConnection, org_id: UUID, audience_ids: Collection[UUID]
 ) -> frozenset[UUID]:
-    """Which of them there are. They cannot be deleted until the transaction ends."""
+    """Those of the ids that audiences have. These audiences cannot be deleted until the transaction ends."""
     query = select(audiences.c.id).where(audiences.c.org_id == org_id, audiences.c.id.in_(audience_ids))
     locked = query.order_by(audiences.c.id).with_for_update(read=True, key_share=True)
     return frozenset((await connection.execute(locked)).scalars())

@@ -5,11 +5,24 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from admin.fields import Answer, Id, Moment, Name, NotBlank, Payload, Sound, Unique
+from admin.answers import Answer, example
+from admin.fields import Id, Moment, Name, NotBlank, Sound, Unique
 from admin.paging import PageQuery
+from admin.payloads import Payload
+from service.payload import refusing
+from wire.intake import event_type_flaw
+from wire.message import (
+    MAX_CAP_S,
+    MAX_DELAY_S,
+    MAX_IMPRESSIONS,
+    MessageType,
+    Position,
+    Stop,
+    Theme,
+    color_flaw,
+    slot_flaw,
+)
 
-MessageType = Literal["banner", "modal", "slideout", "tooltip"]
-Position = Literal["top", "bottom", "center"]
 Status = Literal["draft", "scheduled", "live", "paused", "ended", "archived"]
 
 Title = Annotated[str, Field(min_length=1, max_length=200), Sound]
@@ -17,9 +30,9 @@ Body = Annotated[str, Field(min_length=1, max_length=4_000), Sound, NotBlank]
 CtaText = Annotated[str, Field(min_length=1, max_length=80), Sound, NotBlank]
 Url = Annotated[str, Field(min_length=1, max_length=2_048), Sound]
 Anchor = Annotated[str, Field(min_length=1, max_length=256), Sound, NotBlank]
-Color = Annotated[str, Field(pattern=r"^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$")]
-Slot = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
-EventType = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._:-]{0,127}$")]
+Color = Annotated[str, refusing(color_flaw), Field(description="#rgb or #rrggbb")]
+Slot = Annotated[str, refusing(slot_flaw), Field(description="1 to 64 letters, digits and . _ : -")]
+EventType = Annotated[str, refusing(event_type_flaw)]
 
 _PATTERN = WithJsonSchema(
     {
@@ -35,6 +48,48 @@ _PATTERN = WithJsonSchema(
 _WHERE = WithJsonSchema(
     {"type": "array", "items": {"type": "object", "required": ["property", "op"]}, "description": "see docs/rules.md"}
 )
+
+
+_EXAMPLE: dict[str, Any] = {
+    "name": "Upgrade nudge",
+    "type": "modal",
+    "content": {
+        "title": "Go Pro",
+        "body": "Reports without a limit, and scheduled for you.",
+        "ctaText": "Upgrade",
+        "ctaUrl": "https://app.example.com/pricing",
+        "imageUrl": None,
+        "dismissible": True,
+    },
+    "trigger": {
+        "eventType": "report.exported",
+        "where": [{"property": "pages", "op": "gte", "value": 3}],
+        "url": {"op": "glob", "value": "https://app.example.com/pricing*"},
+        "screen": {"op": "glob", "value": "Checkout*"},
+        "audienceId": None,
+        "delaySeconds": 5,
+    },
+    "audienceId": None,
+    "excludeAudienceIds": [],
+    "appearance": {
+        "position": "center",
+        "theme": "auto",
+        "backgroundColor": "#112233",
+        "textColor": "#ffffff",
+        "anchor": None,
+    },
+    "startsAt": "2026-12-01T00:00:00Z",
+    "endsAt": None,
+    "active": True,
+    "priority": 50,
+    "slot": None,
+    "frequencyCap": {
+        "maxImpressions": 3,
+        "perSeconds": 86400,
+        "minIntervalSeconds": 600,
+        "stopAfter": ["click"],
+    },
+}
 
 
 class Content(Payload):
@@ -56,14 +111,14 @@ class Trigger(Payload):
     url: Annotated[Any, _PATTERN] = None
     screen: Annotated[Any, _PATTERN] = None
     audience_id: Id | None = None
-    delay_seconds: Annotated[int, Field(ge=0, le=300)] = 0
+    delay_seconds: Annotated[int, Field(ge=0, le=MAX_DELAY_S)] = 0
 
 
 class Appearance(Payload):
     """`position`: by default top for a banner, center for a modal, bottom for the others. `anchor`: of a tooltip."""
 
     position: Position | None = None
-    theme: Literal["light", "dark", "auto"] = "auto"
+    theme: Theme = "auto"
     background_color: Color | None = None
     text_color: Color | None = None
     anchor: Anchor | None = None
@@ -72,10 +127,10 @@ class Appearance(Payload):
 class FrequencyCap(Payload):
     """At most `maxImpressions` within `perSeconds` (null: ever), `minIntervalSeconds` apart, none after a stop."""
 
-    max_impressions: Annotated[int, Field(ge=1, le=100)] | None = None
-    per_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    min_interval_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    stop_after: Annotated[list[Literal["click", "dismiss"]], Unique] = Field(default_factory=list)
+    max_impressions: Annotated[int, Field(ge=1, le=MAX_IMPRESSIONS)] | None = None
+    per_seconds: Annotated[int, Field(ge=1, le=MAX_CAP_S)] | None = None
+    min_interval_seconds: Annotated[int, Field(ge=0, le=MAX_CAP_S)] | None = None
+    stop_after: Annotated[list[Stop], Unique] = Field(default_factory=list)
 
 
 class MessageSpec(Payload):
@@ -101,53 +156,7 @@ class NewMessage(MessageSpec):
 
     draft: bool = False
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "Upgrade nudge",
-                    "type": "modal",
-                    "draft": False,
-                    "content": {
-                        "title": "Go Pro",
-                        "body": "Reports without a limit, and scheduled for you.",
-                        "ctaText": "Upgrade",
-                        "ctaUrl": "https://app.example.com/pricing",
-                        "imageUrl": None,
-                        "dismissible": True,
-                    },
-                    "trigger": {
-                        "eventType": "report.exported",
-                        "where": [{"property": "pages", "op": "gte", "value": 3}],
-                        "url": {"op": "glob", "value": "https://app.example.com/pricing*"},
-                        "screen": {"op": "glob", "value": "Checkout*"},
-                        "audienceId": None,
-                        "delaySeconds": 5,
-                    },
-                    "audienceId": None,
-                    "excludeAudienceIds": [],
-                    "appearance": {
-                        "position": "center",
-                        "theme": "auto",
-                        "backgroundColor": "#112233",
-                        "textColor": "#ffffff",
-                        "anchor": None,
-                    },
-                    "startsAt": "2026-12-01T00:00:00Z",
-                    "endsAt": None,
-                    "active": True,
-                    "priority": 50,
-                    "slot": None,
-                    "frequencyCap": {
-                        "maxImpressions": 3,
-                        "perSeconds": 86400,
-                        "minIntervalSeconds": 600,
-                        "stopAfter": ["click"],
-                    },
-                }
-            ]
-        }
-    )
+    model_config = example(**_EXAMPLE, draft=False)
 
 
 class MessagePatch(BaseModel):
@@ -159,11 +168,9 @@ class MessagePatch(BaseModel):
 class MessageQuery(PageQuery):
     """`q`: part of the name, the title or the body."""
 
-    model_config = ConfigDict(alias_generator=None)
-
     status: Status | None = None
     type: MessageType | None = None
-    audience_id: Annotated[UUID | None, Field(alias="audienceId")] = None
+    audience_id: Annotated[Id | None, Field(alias="audienceId")] = None
     q: Annotated[str, Field(max_length=200), Sound] | None = None
 
 
@@ -179,6 +186,19 @@ class Message(Answer):
     `renderSlot`: the place it competes for. `problems`: why the compiler left it out. Of an unpublished message
     `version` is the one that publishing will give it.
     """
+
+    model_config = example(
+        **_EXAMPLE,
+        id="019b7f5e-0000-7000-8000-000000000001",
+        status="live",
+        version=3,
+        renderSlot="modal:center",
+        problems=[],
+        createdAt="2026-11-30T08:00:00.000Z",
+        updatedAt="2026-12-01T09:00:00.000Z",
+        publishedAt="2026-11-30T08:00:00.000Z",
+        archivedAt=None,
+    )
 
     id: UUID
     name: str

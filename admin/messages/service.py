@@ -8,12 +8,12 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin import payloads
+from admin.answers import Page
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.errors import conflict, not_found
-from admin.fields import Page
 from admin.messages import checks, queries, urls
-from admin.messages.document import Document, columns_of, document_of, merge, render_slot
+from admin.messages.document import Document, columns_of, document_of, merge
 from admin.messages.schemas import Message, MessageQuery, MessageSpec, NewMessage
 from admin.messages.status import status_of
 from admin.orgs.queries import app_schemes
@@ -22,6 +22,7 @@ from service.errors import invalid_payload
 from store import outbox
 from store.ids import new_id
 from wire import times
+from wire.message import render_slot
 
 S = TypeVar("S", bound=MessageSpec)
 
@@ -114,7 +115,7 @@ def show(row: Row[Any], now_ms: int) -> Message:
         id=row.id,
         status=status_of(row, now_ms),
         version=row.version,
-        render_slot=render_slot(row),
+        render_slot=render_slot(row.type, row.slot, row.appearance),
         problems=row.problems,
         created_at=times.to_iso(row.created_ms),
         updated_at=times.to_iso(row.updated_ms),
@@ -129,14 +130,14 @@ async def _read(
 ) -> S:
     """The checked payload, or every problem that it has."""
     shape = payloads.shape_problems(model, payload)
-    sound = checks.Sound(payload, shape)
+    readable = checks.Readable(payload, shape)
     named = checks.mentions(payload)
     existing = await queries.existing_audiences(connection, org_id, set(named.values()))
     problems = [
         *shape,
-        *checks.url_problems(sound, schemes),
-        *checks.rule_problems(sound),
-        *checks.combination_problems(sound),
+        *checks.url_problems(readable, schemes),
+        *checks.rule_problems(readable),
+        *checks.combination_problems(readable),
         *checks.audience_problems(named, existing),
     ]
     if problems:

@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Set
-from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from wire.plain import Flaw
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
@@ -14,26 +15,21 @@ _BAD_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 _PLAIN_SCHEMES = frozenset({"mailto", "tel"})
 
 
-class UrlFlaw(NamedTuple):
-    code: str
-    message: str
-
-
-_CHARACTERS = UrlFlaw(
+_CHARACTERS = Flaw(
     "invalid_url", "A URL has no spaces, control characters or backslashes; encode them with %, as in %20."
 )
-_NO_SCHEME = UrlFlaw("invalid_url", "Give a whole URL with its scheme, like https://example.com/pricing.")
-_HTTPS_ONLY = UrlFlaw("url_scheme_not_allowed", "Use https here.")
-_NOT_LISTED = UrlFlaw(
+_NO_SCHEME = Flaw("invalid_url", "Give a whole URL with its scheme, like https://example.com/pricing.")
+_HTTPS_ONLY = Flaw("url_scheme_not_allowed", "Use https here.")
+_NOT_LISTED = Flaw(
     "url_scheme_not_allowed",
     "Use https, mailto, tel, http for localhost, or a scheme in the org's appSchemes.",
 )
-_USERINFO = UrlFlaw("url_userinfo", "Leave out what stands before '@'; a URL must not carry a user name or password.")
-_BAD_HOST = UrlFlaw("invalid_url", "The URL needs a valid host name after '//'.")
-_EMPTY = UrlFlaw("invalid_url", "Something must follow the scheme.")
+_USERINFO = Flaw("url_userinfo", "Leave out what stands before '@'; a URL must not carry a user name or password.")
+_BAD_HOST = Flaw("invalid_url", "The URL needs a valid host name after '//'.")
+_EMPTY = Flaw("invalid_url", "Something must follow the scheme.")
 
 
-def link_flaw(url: str, app_schemes: Set[str]) -> UrlFlaw | None:
+def link_flaw(url: str, app_schemes: Set[str]) -> Flaw | None:
     """What makes a call to action's URL unfit; None when it may be opened."""
     scheme = scheme_of(url)
     if _has_bad_character(url):
@@ -47,7 +43,7 @@ def link_flaw(url: str, app_schemes: Set[str]) -> UrlFlaw | None:
     return _rest_flaw(url[len(scheme) + 1 :])
 
 
-def image_flaw(url: str) -> UrlFlaw | None:
+def image_flaw(url: str) -> Flaw | None:
     """https only: an image is loaded without anybody's click."""
     if _has_bad_character(url):
         return _CHARACTERS
@@ -63,7 +59,7 @@ def _has_bad_character(url: str) -> bool:
     return any(character == "\\" or unicodedata.category(character) in _BAD_CATEGORIES for character in url)
 
 
-def _web_flaw(url: str, scheme: str) -> UrlFlaw | None:
+def _web_flaw(url: str, scheme: str) -> Flaw | None:
     if not url[len(scheme) :].startswith("://"):
         return _BAD_HOST
     try:
@@ -78,7 +74,7 @@ def _web_flaw(url: str, scheme: str) -> UrlFlaw | None:
     return _NOT_LISTED if scheme == "http" and host not in _LOCAL_HOSTS else None
 
 
-def _rest_flaw(rest: str) -> UrlFlaw | None:
+def _rest_flaw(rest: str) -> Flaw | None:
     if not rest:
         return _EMPTY
     authority = re.split(r"[/?#]", rest[2:], maxsplit=1)[0] if rest.startswith("//") else ""

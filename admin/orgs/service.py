@@ -13,7 +13,6 @@ from admin import payloads
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.errors import not_found
-from admin.keys.schemas import NewKey
 from admin.keys.service import create_key
 from admin.orgs import queries
 from admin.orgs.schemas import IdentitySecret, NewOrg, Org, OrgPatch, Plan
@@ -40,9 +39,11 @@ async def create_org(connection: AsyncConnection, name: str, plan: Plan, now_ms:
     await queries.insert_org(connection, id=actor.org_id, name=new.name, plan=new.plan, created_ms=now_ms)
     changes: audit.Changes = {"name": (None, new.name), "plan": (None, new.plan)}
     await audit.record(connection, actor, "org.create", _target(actor), changes, now_ms)
-    secret = await create_key(connection, actor, NewKey(kind="sk", role="admin", name="First secret key"), now_ms)
-    public = await create_key(connection, actor, NewKey(kind="pk", name="First public key"), now_ms)
-    return CreatedOrg(actor.org_id, secret.key, public.key)
+    secret = {"kind": "sk", "role": "admin", "name": "First secret key"}
+    public = {"kind": "pk", "name": "First public key"}
+    secret_key = (await create_key(connection, actor, secret, now_ms)).key
+    public_key = (await create_key(connection, actor, public, now_ms)).key
+    return CreatedOrg(actor.org_id, secret_key, public_key)
 
 
 async def set_plan(connection: AsyncConnection, org_id: UUID, plan: Plan, now_ms: int) -> Org:

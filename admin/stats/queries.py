@@ -31,7 +31,7 @@ async def message_counts(connection: AsyncConnection, org_id: UUID, now_ms: int)
 
 
 async def org_counts(connection: AsyncConnection, org_id: UUID) -> Counts:
-    """Of the messages that there are, archived ones too."""
+    """Counts of all messages that have not been deleted; archived ones too."""
     query = select(*_sums()).join(in_app_messages, _m.id == _h.message_id)
     row = (await connection.execute(query.where(_h.org_id == org_id, _m.org_id == org_id))).one()
     return _counts(row)

@@ -1,9 +1,10 @@
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from admin.fields import Answer, Moment
+from admin.answers import Answer, example
+from admin.fields import Moment
 
 Interval = Literal["hour", "day"]
 
@@ -18,6 +19,15 @@ class StatsQuery(BaseModel):
     interval: Interval = "day"
 
 
+_TOTALS: dict[str, Any] = {
+    "impressions": 1200,
+    "clicks": 180,
+    "dismissals": 400,
+    "uniqueImpressions": 800,
+    "ctr": 0.15,
+}
+
+
 class Totals(Answer):
     """`uniqueImpressions`: people; `ctr`: clicks by impressions, 0 without any."""
 
@@ -30,6 +40,8 @@ class Totals(Answer):
 
 class OrgStats(Totals):
     """`total`: messages that are not archived; `active`: messages that are live now."""
+
+    model_config = example(**_TOTALS, total=12, active=5)
 
     total: int
     active: int
@@ -46,6 +58,13 @@ class Point(Answer):
 
 class MessageStats(Totals):
     """The totals are of all time; `series` has every interval of the range, empty ones too."""
+
+    model_config = example(
+        **_TOTALS,
+        messageId="019b7f5e-0000-7000-8000-000000000001",
+        interval="day",
+        series=[{"at": "2026-12-01T00:00:00.000Z", "impressions": 120, "clicks": 18, "dismissals": 40}],
+    )
 
     message_id: UUID
     interval: Interval

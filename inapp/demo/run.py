@@ -1,6 +1,5 @@
 """`inapp demo`: what happens once everything runs."""
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +12,22 @@ from inapp.demo import content
 from inapp.demo.host import HostConfig, HostUser, create_host_app
 from inapp.demo.http import SeedError
 from inapp.demo.seed import DemoOrg, demo_org
-from inapp.embedded.ports import HOST, free_port, is_free
-from inapp.local import Addresses, Local, LocalError
+from inapp.embedded.ports import HOST
+from inapp.local import Local
+from inapp.ready import Addresses, write_ready
 
 
-def run_demo(local: Local, host_port: int, ready_file: Path | None) -> None:
+def run_demo(local: Local, ready_file: Path | None) -> None:
     """Seeds, serves the host page, prints what to do, and watches until Ctrl-C."""
-    port = host_port or free_port()
-    if not is_free(port):
-        raise LocalError(f"Port {port} is in use. Choose another one with --host-port.")
     try:
         org = demo_org(local.data_dir, local.addresses.admin)
     except SeedError as error:
         fail(f"Seeding failed: {error}")
-    page = f"http://localhost:{port}"
-    with _served(_host_config(local.addresses, org), port):
+    page = f"http://localhost:{local.page_port}"
+    with _served(_host_config(local.addresses, org), local.page_port):
         if ready_file is not None:
-            _write_ready(ready_file, local.addresses, org, page)
+            keys = {"orgId": org.org_id, "secretKey": org.secret_key, "publicKey": org.public_key}
+            write_ready(ready_file, {**local.addresses.as_fields(), "page": page, **keys})
         _print_tour(local.addresses, org, page)
         local.watch()
 
@@ -50,15 +48,6 @@ def _served(config: HostConfig, port: int) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(5)
-
-
-def _write_ready(path: Path, addresses: Addresses, org: DemoOrg, page: str) -> None:
-    fields = json.loads(addresses.as_json())
-    fields |= {"page": page, "orgId": org.org_id, "secretKey": org.secret_key, "publicKey": org.public_key}
-    part = path.with_name(path.name + ".part")
-    part.touch(mode=0o600)
-    part.write_text(json.dumps(fields))
-    part.replace(path)
 
 
 def _print_tour(addresses: Addresses, org: DemoOrg, page: str) -> None:
@@ -89,5 +78,5 @@ def _steps(addresses: Addresses, org: DemoOrg) -> list[tuple[str, str]]:
         ("What does Ada get?", f"curl -s $EDGE/in-app-messages/fetch {ada}"),
         ("She saw one of them", f"curl -s $EDGE/in-app-messages/$MESSAGE/impressions {ada}"),
         ("She clicked it", f"curl -s $EDGE/in-app-messages/$MESSAGE/clicks {ada}"),
-        ("Count", f"curl -s $ADMIN/in-app-messages/stats {headers}"),
+        ("A moment later: count", f"curl -s $ADMIN/in-app-messages/stats {headers}"),
     ]

@@ -8,9 +8,10 @@ from pathlib import Path
 from admin.orgs.schemas import Plan
 from admin.orgs.service import create_org
 from inapp.console import step
-from inapp.database import in_transaction, now_ms
+from inapp.database import in_transaction
 from inapp.demo import content
 from inapp.demo.http import AdminClient, SeedError
+from service.clock import wall_now_ms
 
 _ORG_NAME = "Acme Reports"
 _PLAN: Plan = "pro"
@@ -58,7 +59,7 @@ def _is_known(client: AdminClient) -> bool:
 
 
 def _create(data_dir: Path) -> DemoOrg:
-    made = in_transaction(data_dir, lambda connection: create_org(connection, _ORG_NAME, _PLAN, now_ms()))
+    made = in_transaction(data_dir, lambda connection: create_org(connection, _ORG_NAME, _PLAN, wall_now_ms()))
     return DemoOrg(str(made.org_id), made.secret_key, made.public_key)
 
 

@@ -114,6 +114,21 @@ class EmbeddedServer(ABC):
             self._lock.close()
             self._lock = None
 
+    def revive(self) -> int | None:
+        """Start a server that ended by itself once more; returns its exit code then, None while it runs.
+
+        Raises EmbeddedServerError, also when its port was taken meanwhile: its clients know no other.
+        """
+        code = None if self._process is None else self._process.poll()
+        if code is None:
+            return None
+        port = self.port
+        self.stop()
+        self.start()
+        if self.port != port:
+            raise self.failure(f"its port {port} was taken")
+        return code
+
     def remove(self) -> None:
         """Stop the server, also one left over, and delete its data. Raises DataDirInUseError."""
         self.stop()

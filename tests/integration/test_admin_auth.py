@@ -1,20 +1,13 @@
 """Who may do what: keys, orgs, roles and plans."""
 
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 
 from admin.orgs.service import set_plan
-from tests.support.admin_api import Api, admin_api
+from tests.support.admin_api import Api
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[Api]:
-    async with admin_api(database_url) as api:
-        yield api
 
 
 BANNER = {"type": "banner", "content": {"body": "Hello"}}

@@ -1,23 +1,24 @@
 """The admin process as a whole: what it tells about itself, and a database that comes and goes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from admin.answers import Answer
 from admin.app import create_app
 from inapp.embedded import EmbeddedPostgres
+from service.openapi import DISTRIBUTION
 from store import migrate
 from tests.support.admin_api import Api, admin_api, admin_settings, serving
+from tests.support.openapi import Operation, body_example, operations
 from tests.support.polling import eventually_async
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[Api]:
-    async with admin_api(database_url) as api:
-        yield api
+MESSAGE = {"type": "banner", "content": {"body": "Hello"}}
 
 
 async def test_it_tells_how_it_is(api: Api) -> None:
@@ -30,16 +31,52 @@ async def test_it_tells_how_it_is(api: Api) -> None:
     assert (await api.client.get("/docs")).status_code == 200
 
 
-async def test_the_openapi_document_has_an_example_that_works_and_the_error_envelope(api: Api) -> None:
+async def test_every_operation_in_the_openapi_document_says_what_it_does(api: Api) -> None:
     document = (await api.client.get("/openapi.json")).json()
-    create = document["paths"]["/api/v1/orgs/{orgId}/in-app-messages"]["post"]
-    example = create["requestBody"]["content"]["application/json"]["schema"]["examples"][0]
-    assert example["frequencyCap"]["maxImpressions"] == 3
-    await api.data("POST", "/in-app-messages", example, status=201)
-    for status in ("401", "403", "404", "422"):
-        schema = create["responses"][status]["content"]["application/json"]["schema"]
-        assert schema == {"$ref": "#/components/schemas/ErrorEnvelope"}
+    assert document["info"]["version"] == version(DISTRIBUTION)
     assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer"}
+    for operation in operations(document):
+        assert operation.spec["description"].endswith("."), operation.path
+        for status in ("401", "403", "404"):
+            schema = operation.spec["responses"][status]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/ErrorEnvelope"}
+
+
+async def test_every_body_in_the_openapi_document_has_an_example_that_the_api_takes(api: Api) -> None:
+    document = (await api.client.get("/openapi.json")).json()
+    ids = {
+        resource: (await api.data("POST", f"/{resource}", new))["id"]
+        for resource, new in (("audiences", {"name": "A"}), ("in-app-messages", MESSAGE))
+    }
+    with_body = [operation for operation in operations(document) if "requestBody" in operation.spec]
+    assert len(with_body) == 11
+    for method, path, spec in with_body:
+        own = path.removeprefix("/api/v1/orgs/{orgId}").replace("{userId}", "ada")
+        if "{id}" in own:
+            own = own.replace("{id}", ids[own.split("/")[1]])
+        answer = await api.call(method, own, body_example(Operation(method, path, spec), document))
+        assert answer.is_success, (own, answer.text)
+        assert answer.json()["data"].get("rejected", []) == []
+
+
+async def test_every_answer_in_the_openapi_document_has_an_example_of_its_own_shape(api: Api) -> None:
+    document = (await api.client.get("/openapi.json")).json()
+    answers = [model for model in _subclasses(Answer) if "[" not in model.__name__]
+    for model in answers:
+        extra: Any = model.model_config.get("json_schema_extra") or {}
+        for example in extra.get("examples", []):
+            assert model.model_validate(example).model_dump(mode="json", by_alias=True) == example
+    named = {model.__name__ for model in answers if model.model_config.get("json_schema_extra")}
+    for method, path, spec in operations(document):
+        status = next(status for status in spec["responses"] if status.startswith("2"))
+        schema = spec["responses"][status]["content"]["application/json"]["schema"]
+        shown = schema["$ref"].rpartition("/")[2].strip("_").split("_")[-1].removesuffix("_")
+        assert shown in named, (method, path, shown)
+
+
+def _subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
+    direct = model.__subclasses__()
+    return [*direct, *(found for each in direct for found in _subclasses(each))]
 
 
 async def test_every_reference_in_the_openapi_document_leads_somewhere(api: Api) -> None:

@@ -1,4 +1,3 @@
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import anyio
@@ -23,13 +22,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
-
-
-@pytest.fixture
-async def postgres(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_url)
-    yield engine
-    await engine.dispose()
 
 
 async def expire(postgres: AsyncEngine) -> None:
@@ -127,7 +119,7 @@ async def test_a_raised_generation_begins_a_new_term(postgres: AsyncEngine) -> N
 
 
 async def test_the_second_compiler_takes_over_when_the_first_one_dies(postgres: AsyncEngine) -> None:
-    first, second = Lease(postgres, "first", ttl_s=1), Lease(postgres, "second", ttl_s=1)
+    first, second = Lease(postgres, "first", ttl_s=1), CountedLease(postgres, "second", ttl_s=1)
     await first.attempt()
     life_of_first = anyio.CancelScope()
 
@@ -138,13 +130,27 @@ async def test_the_second_compiler_takes_over_when_the_first_one_dies(postgres: 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_first)
         tasks.start_soon(second.run)
-        await anyio.sleep(1.5)
+        await eventually_async(lambda: _asked_again(second))
         assert first.term == (1, 1, "first")
         assert second.term is None
         life_of_first.cancel()
         await eventually_async(lambda: _has_term(second))
         assert second.term == (1, 2, "second")
         tasks.cancel_scope.cancel()
+
+
+class CountedLease(Lease):
+    asked = 0
+
+    async def attempt(self) -> float:
+        wait_s = await super().attempt()
+        self.asked += 1
+        return wait_s
+
+
+async def _asked_again(lease: CountedLease) -> bool:
+    """For the second time, when the lease of the first one would have run out had it not been renewed."""
+    return lease.asked > 1
 
 
 async def _has_term(lease: Lease) -> bool:

@@ -1,5 +1,4 @@
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -29,13 +28,6 @@ from wire import keys
 from wire.bundle import Manifest, Version
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def postgres(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database_url)
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture
@@ -261,15 +253,27 @@ async def test_a_broken_message_shows_its_problems_until_it_is_mended(
 
 
 async def test_showing_problems_never_asks_for_another_compile(
-    settings: CompilerSettings, redis: Redis, org: Authored
+    redis: Redis, postgres: AsyncEngine, org: Authored
 ) -> None:
-    await org.add_message(content={})
-    async with running(settings, Health()):
-        await until_published(redis, org)
+    """By a compiler that only looks when it is told to."""
+    bad = await org.add_message(content={})
+    compiler = worker.Worker(postgres, redis, await lease_of(postgres))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(compiler.run)
+        await compiler._reconcile_once()
         await until_settled(org)
-        revision = await org.revision()
-        await anyio.sleep(2.5)
-        assert await org.revision() == revision
+        assert await org.problems_of(bad) != []
+        for _ in range(3):
+            await compiler._reconcile_once()
+            await eventually_async(lambda: idle(compiler))
+        tasks.cancel_scope.cancel()
+    assert await org.revision() == 1
+
+
+async def idle(compiler: worker.Worker) -> bool:
+    """Whether no org waits to be compiled, or is with a taker."""
+    backlog = compiler._backlog
+    return not (backlog._changed or backlog._overdue or backlog._taken)
 
 
 async def test_a_crash_between_publishing_and_removing_outbox_rows_does_no_harm(
@@ -306,9 +310,11 @@ async def test_a_compiler_stands_by_while_another_has_the_lease_and_then_takes_o
     message_id = await org.add_message()
     other = await lease_of(postgres)
     health = Health()
-    async with running(settings, health):
+    async with running(settings, health) as standing_by:
         await eventually_async(lambda: lease_check_is(health, {"state": "standby"}))
-        await anyio.sleep(1.2)
+        standing_by.changed(org.org_id)
+        await standing_by._reconcile_once()
+        await eventually_async(lambda: idle(standing_by))
         assert await manifest(redis, org) is None
         await other.release()
         await until_published(redis, org, message_id)
@@ -427,9 +433,11 @@ async def test_an_org_that_failed_is_tried_at_once_when_it_changes(
     monkeypatch.setattr(worker, "compile_org", _fail)
     message_id = await org.add_message()
     with capture_logs() as logs:
-        async with running(settings, Health()):
+        async with running(settings, Health()) as compiler:
             await eventually_async(lambda: _logged(logs, "org_not_published"))
-            await anyio.sleep(1.2)
+            for _ in range(3):
+                await compiler._reconcile_once()
+                await eventually_async(lambda: idle(compiler))
             assert len([entry for entry in logs if entry["event"] == "org_not_published"]) == 1
             monkeypatch.setattr(worker, "compile_org", compile_org)
             await org.announce()

@@ -1,12 +1,13 @@
 """Which messages a running edge serves: bundles coming, going, failing; Redis dying; who may see what."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
+from edge import bundles
 from edge.access import identity_token
 from inapp.embedded import EmbeddedRedis
 from tests.support.edges import RunningEdge, edge_on
@@ -17,19 +18,6 @@ from wire.bundle import Bundle, Settings, Version, sha_of
 from wire.userstate import Seen, UserState
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def org(redis: Redis) -> Publisher:
-    org = Publisher(redis)
-    await org.mark_projected()
-    return org
-
-
-@pytest.fixture
-async def edge(redis_db: str, tmp_path: Path) -> AsyncIterator[RunningEdge]:
-    async with edge_on(redis_db, tmp_path) as edge:
-        yield edge
 
 
 async def gives(edge: RunningEdge, org: Publisher, *ids: str) -> None:
@@ -294,6 +282,61 @@ async def test_a_restart_with_redis_dead_serves_from_disk(own_redis: EmbeddedRed
         assert (await edge.http.get("/readyz")).status_code == 200
         moment["ms"] += 1
         assert await edge.fetched(org, userId="ada") == [plain.id, later.id]
+
+
+async def test_a_restart_with_redis_dead_serves_an_org_that_nobody_had_asked_for(
+    own_redis: EmbeddedRedis, tmp_path: Path
+) -> None:
+    async with Redis.from_url(own_redis.url) as redis:
+        org, broken = Publisher(redis), Publisher(redis)
+        await broken.put_manifest(b"\xc1", Version(0, 1, 1))
+        plain = message()
+        org.everyone(plain)
+        await org.publish()
+        async with edge_on(own_redis.url, tmp_path) as edge:
+            await eventually_async(lambda: holds(edge, org))
+    own_redis.stop()
+    async with edge_on(own_redis.url, tmp_path) as edge:
+        assert await edge.fetched(org, userId="ada") == [plain.id]
+
+
+async def test_an_org_that_appears_is_loaded_before_anybody_asks(org: Publisher, edge: RunningEdge) -> None:
+    await eventually_async(lambda: has_polled(edge))
+    org.everyone(message())
+    await org.publish()
+    await eventually_async(lambda: holds(edge, org))
+
+
+async def test_orgs_are_loaded_ahead_only_up_to_a_limit_and_the_others_on_request(
+    redis: Redis, redis_db: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "_MOST_PRELOADED", 6)
+    orgs = [Publisher(redis) for _ in range(9)]
+    for org in orgs:
+        org.everyone(message())
+        await org.publish()
+
+    async with edge_on(redis_db, tmp_path) as edge:
+        held = edge.parts.bundles.org_ids
+
+        async def is_full() -> bool:
+            return len(held()) >= 6
+
+        await eventually_async(is_full)
+        await edge.parts.changes.poll_once()
+        await edge.parts.bundles.idle()
+        assert len(held()) == 6
+        for org in orgs:
+            assert len(await edge.fetched(org, anonymousId="x")) == 1
+        assert len(held()) == 9
+
+
+async def holds(edge: RunningEdge, org: Publisher) -> bool:
+    return org.org_id in edge.parts.bundles.org_ids()
+
+
+async def has_polled(edge: RunningEdge) -> bool:
+    return edge.parts.changes.polled_at_s is not None
 
 
 async def test_bundles_that_nothing_names_any_more_leave_the_disk(

@@ -1,7 +1,6 @@
 """Events through a running edge, with the recorder stopped: read your writes, and nothing acknowledged is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,19 +18,6 @@ from wire import events, keys
 from wire.userstate import Seen, UserState
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def org(redis: Redis) -> Publisher:
-    org = Publisher(redis)
-    await org.mark_projected()
-    return org
-
-
-@pytest.fixture
-async def edge(redis_db: str, tmp_path: Path) -> AsyncIterator[RunningEdge]:
-    async with edge_on(redis_db, tmp_path) as edge:
-        yield edge
 
 
 async def test_an_impression_counts_in_the_fetch_that_follows(org: Publisher, edge: RunningEdge) -> None:

@@ -26,7 +26,7 @@ class EdgeProcess:
     ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        environment = {"REDIS_URL": redis_url, "INAPP_PORT": str(port), "INAPP_DATA_DIR": str(data_dir)}
+        environment = {"REDIS_URL": redis_url, "INAPP_PORT": str(port), "INAPP_EDGE_DIR": str(data_dir)}
         if limit_blocks is None:
             self.process: Process = processes.start("edge", env=environment)
         else:

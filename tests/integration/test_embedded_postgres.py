@@ -1,10 +1,8 @@
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -19,7 +17,6 @@ from inapp.embedded.account import identity, server_account
 from inapp.embedded.binaries import postgres_binaries
 from inapp.embedded.processes import command_line
 from tests.support.polling import eventually
-from tests.support.processes import Process, Processes
 from tests.support.servers import temporary_folder
 
 pytestmark = pytest.mark.anyio
@@ -79,37 +76,12 @@ async def test_the_password_is_readable_by_its_owner_only(server: EmbeddedPostgr
     assert (server.data_dir / "password").read_text() not in server.log.read_text()
 
 
-async def test_a_second_start_keeps_data_password_and_port(own_postgres: EmbeddedPostgres) -> None:
-    url = own_postgres.url
-    await keep_a_row(url)
-    own_postgres.stop()
-    with EmbeddedPostgres(own_postgres.data_dir) as again:
-        assert again.url == url
-        assert await ask(again.url, "SELECT n FROM kept") == 42
-
-
-async def test_a_port_taken_meanwhile_is_replaced(own_postgres: EmbeddedPostgres) -> None:
-    port = own_postgres.port
-    own_postgres.stop()
-    with socket.create_server(("127.0.0.1", port)):
-        assert f":{port}/" not in own_postgres.start()
-    assert await ask(own_postgres.url, "SELECT 1") == 1
-
-
 async def test_safety_is_given_up_only_when_asked(own_postgres: EmbeddedPostgres) -> None:
     assert await ask(own_postgres.url, "SHOW fsync") == "off"
     own_postgres.stop()
     with EmbeddedPostgres(own_postgres.data_dir) as durable:
         for setting in ("fsync", "full_page_writes"):
             assert await ask(durable.url, f"SHOW {setting}") == "on"
-
-
-async def test_a_second_owner_of_the_data_is_refused_and_the_first_goes_on(own_postgres: EmbeddedPostgres) -> None:
-    with pytest.raises(DataDirInUseError, match="in use by another running process"):
-        EmbeddedPostgres(own_postgres.data_dir).start()
-    with pytest.raises(DataDirInUseError):
-        own_postgres.start()
-    assert await ask(own_postgres.url, "SELECT 1") == 1
 
 
 async def test_a_server_that_somebody_else_started_on_the_data_is_left_alone(own_postgres: EmbeddedPostgres) -> None:
@@ -133,38 +105,6 @@ def foreign_server(server: EmbeddedPostgres) -> Iterator[subprocess.Popen[bytes]
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(10)
-
-
-async def test_a_server_left_over_by_a_killed_process_is_stopped_and_its_data_kept(
-    data_dir: Path, processes: Processes
-) -> None:
-    place = data_dir / "postgres"
-    owner = processes.start(
-        "postgres",
-        str(place),
-        command=(sys.executable, "-m", "tests.support.leftover"),
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    pid = eventually(lambda: started_pid(owner), 30)
-    owner.kill()
-    assert "postgres" in command_line(pid)
-    with EmbeddedPostgres(place) as server:
-        assert server.pid != pid
-        assert command_line(pid) == ""
-        assert "was shut down at" in server.log.read_text(), "it was stopped in order, so nothing needs recovery"
-
-
-def started_pid(owner: Process) -> int:
-    said = owner.output.partition("started ")[2]
-    return int(said) if said.endswith("\n") else 0
-
-
-async def test_a_killed_server_recovers_what_was_committed(own_postgres: EmbeddedPostgres) -> None:
-    await keep_a_row(own_postgres.url)
-    os.kill(own_postgres.pid, signal.SIGKILL)
-    own_postgres.stop()
-    own_postgres.start()
-    assert await ask(own_postgres.url, "SELECT n FROM kept") == 42
 
 
 async def test_a_start_waits_for_a_killed_servers_busy_session_to_end(own_postgres: EmbeddedPostgres) -> None:
@@ -217,17 +157,6 @@ async def test_a_first_start_that_was_killed_is_begun_anew(data_dir: Path) -> No
     (half_made / "PG_VERSION").write_text("18\n")
     with EmbeddedPostgres(data_dir / "postgres", durable=False) as server:
         assert await ask(server.url, "SELECT 1") == 1
-
-
-async def test_a_failed_start_shows_the_log_and_says_what_to_do(own_postgres: EmbeddedPostgres) -> None:
-    own_postgres.stop()
-    with (own_postgres.cluster / "postgresql.conf").open("a") as settings:
-        settings.write("no_such_setting = 1\n")
-    with pytest.raises(EmbeddedServerError) as caught:
-        own_postgres.start()
-    assert "no_such_setting" in str(caught.value)
-    assert "DATABASE_URL" in str(caught.value)
-    assert str(own_postgres.log) in str(caught.value)
 
 
 async def test_a_data_dir_that_cannot_be_made_is_a_clear_error(data_dir: Path) -> None:

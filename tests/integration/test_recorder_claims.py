@@ -1,21 +1,13 @@
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
-from tests.support.recorder_world import NOW_MS, World, event, recorder_world
+from tests.support.recorder_world import NOW_MS, World, event
 from wire import events
 from wire.userstate import Seen, UserState
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def world(database_url: str, redis_db: str) -> AsyncIterator[World]:
-    async with recorder_world(database_url, redis_db) as made:
-        await made.add_org()
-        yield made
 
 
 async def test_a_claim_moves_all_that_the_visitor_saw_and_did(world: World) -> None:

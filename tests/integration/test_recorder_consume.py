@@ -20,10 +20,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def world(database_url: str, own_redis: EmbeddedRedis) -> AsyncIterator[World]:
-    async with recorder_world(database_url, own_redis.url) as made:
-        await made.add_org()
-        yield made
+def world_redis(own_redis: EmbeddedRedis) -> str:
+    return own_redis.url
 
 
 @asynccontextmanager

@@ -1,20 +1,12 @@
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
-from tests.support.recorder_world import NOW_MS, World, recorder_world
+from tests.support.recorder_world import NOW_MS, World
 from wire import events, keys
 from wire.userstate import Seen, UserState
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def world(database_url: str, redis_db: str) -> AsyncIterator[World]:
-    async with recorder_world(database_url, redis_db) as made:
-        await made.add_org()
-        yield made
 
 
 async def a_life(world: World, message_id: UUID) -> list[events.Event]:

@@ -1,27 +1,19 @@
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert, select
 
-from recorder.apply import OvertakenError, apply, sharing
+from recorder.apply import OvertakenError, apply, for_one_transaction
 from recorder.asks import PROJECT
 from recorder.inbox import Inbox
 from recorder.project import Projector
 from service.connect import redis_client
 from store import tables
 from tests.support.polling import eventually_async
-from tests.support.recorder_world import NOW_MS, World, recorder_world
+from tests.support.recorder_world import NOW_MS, World
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def world(database_url: str, redis_db: str) -> AsyncIterator[World]:
-    async with recorder_world(database_url, redis_db) as made:
-        await made.add_org()
-        yield made
 
 
 async def ask(world: World, kind: str, body: object) -> None:
@@ -120,7 +112,7 @@ async def test_rows_that_another_recorder_has_applied_meanwhile_are_left_alone(w
     audience_id = await world.add_audience()
     await ask(world, "members", {"audienceId": str(audience_id), "add": ["u:ada"], "remove": []})
     async with world.engine.connect() as connection:
-        overtaken = sharing((await connection.execute(select(tables.inbox))).all())
+        overtaken = for_one_transaction((await connection.execute(select(tables.inbox))).all())
     await world.inbox.work_off()
     await world.ask_members(audience_id, remove=["u:ada"])
     with pytest.raises(OvertakenError):

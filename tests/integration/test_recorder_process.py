@@ -1,7 +1,6 @@
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,10 +23,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
-async def world(database_url: str, own_redis: EmbeddedRedis) -> AsyncIterator[World]:
-    async with recorder_world(database_url, own_redis.url) as made:
-        await made.add_org()
-        yield made
+def world_redis(own_redis: EmbeddedRedis) -> str:
+    return own_redis.url
 
 
 def environment(world: World, port: int = 0) -> dict[str, str]:
@@ -97,7 +94,7 @@ async def test_it_waits_for_postgres_and_redis_and_outlives_their_absence(data_d
         server.stop()
     port = free_port()
     process = processes.start("recorder", env=environment(world, port))
-    await eventually_async(lambda: says(process, "waiting_for_dependency", name="postgres"), 30)
+    await eventually_async(lambda: says(process, "waiting_for_dependency", name="database"), 30)
     for round_, down in enumerate([(postgres, redis), (redis,), (postgres,)]):
         for server in down:
             await anyio.to_thread.run_sync(server.stop)

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -8,18 +7,11 @@ import pytest
 from recorder.customers import CustomerKey
 from recorder.wanted import Wanted
 from tests.support.polling import eventually_async
-from tests.support.recorder_world import NOW_MS, World, recorder_world
+from tests.support.recorder_world import NOW_MS, World
 from wire import codec, events, keys
 from wire.userstate import UserState
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def world(database_url: str, redis_db: str) -> AsyncIterator[World]:
-    async with recorder_world(database_url, redis_db) as made:
-        await made.add_org()
-        yield made
 
 
 async def test_each_call_that_moves_states_announces_them_with_the_next_sequence_number(world: World) -> None:

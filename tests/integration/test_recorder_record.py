@@ -1,25 +1,17 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.recorder_world import HOUR_MS, NOW_MS, World, event, recorder_world
+from tests.support.recorder_world import HOUR_MS, NOW_MS, World, event
 from wire import events
 from wire.intake import Source, read_events
 from wire.userstate import Seen
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def world(database_url: str, redis_db: str) -> AsyncIterator[World]:
-    async with recorder_world(database_url, redis_db) as made:
-        await made.add_org()
-        yield made
 
 
 async def test_an_event_is_stored_as_it_came_and_makes_a_customer(world: World) -> None:

@@ -1,23 +1,14 @@
-from collections.abc import AsyncIterator
-
 import pytest
 
 from recorder import ledger as ledger_module
 from recorder import record as record_module
 from recorder.ledger import Ledger
-from tests.support.recorder_world import NOW_MS, World, recorder_world
+from tests.support.recorder_world import NOW_MS, World
 from wire.events import EventBatch
 
 pytestmark = pytest.mark.anyio
 
 NUL = b'{"secret": "\\u0000"}'
-
-
-@pytest.fixture
-async def world(database_url: str, redis_db: str) -> AsyncIterator[World]:
-    async with recorder_world(database_url, redis_db) as made:
-        await made.add_org()
-        yield made
 
 
 async def test_an_event_that_postgres_refuses_is_declared_lost_and_the_others_are_stored(world: World) -> None:

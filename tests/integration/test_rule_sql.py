@@ -18,7 +18,7 @@ from store.rule_sql import rule_condition
 from store.tables import audience_members, audiences, customers, orgs
 from tests.support import rule_cases
 from tests.support.rule_cases import AUDIENCE_IDS, NOW_MS, STATIC_ID, UNDER_TEST, load_groups
-from wire.rules import AllOf, Compare, InAudience, Not, Rule
+from wire.rule_tree import AllOf, Compare, InAudience, Not, Rule
 
 ORG_ID = uuid4()
 OTHER_STATIC_ID = "018f0000-0000-7000-8000-0000000000f2"

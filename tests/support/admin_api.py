@@ -1,6 +1,5 @@
 """The admin app in this process, over a real database, with a clock that the test sets."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,15 +9,14 @@ from uuid import UUID
 import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
-from sqlalchemy import Executable, delete, insert, select
+from sqlalchemy import Executable, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from admin.app import AdminSettings, create_app
 from admin.orgs.schemas import Plan
 from admin.orgs.service import CreatedOrg, create_org
-from store import inbox, tables
-from wire import codec
+from store import tables
 
 NOW_MS = 1_780_000_000_000
 """2026-05-28T20:26:40Z."""
@@ -127,37 +125,6 @@ def _with_state(app: FastAPI, state: Any) -> ASGIApp:
         await app({**scope, "state": dict(state)}, receive, send)
 
     return asgi
-
-
-@asynccontextmanager
-async def standing_in_for_recorder(api: Api) -> AsyncIterator[None]:
-    """Applies inbox rows as they come, as far as the API's answers depend on them."""
-    task = asyncio.create_task(_apply_for_ever(api))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _apply_for_ever(api: Api) -> None:
-    while True:
-        async with api.engine.begin() as connection:
-            for row in (await connection.execute(delete(tables.inbox).returning(tables.inbox))).all():
-                for statement in _statements(row):
-                    await connection.execute(statement)
-        await asyncio.sleep(0.005)
-
-
-def _statements(row: Any) -> list[Executable]:
-    if row.kind == inbox.ERASE:
-        return [delete(tables.customers).where(tables.customers.c.subject == row.body["subject"])]
-    if row.kind == inbox.MEMBERS:
-        audience_id, members = row.body["audienceId"], tables.audience_members
-        values = [{"org_id": row.org_id, "audience_id": audience_id, "subject": s} for s in row.body["add"]]
-        remove = delete(members).where(members.c.subject.in_(row.body["remove"]))
-        return [remove, insert(members).values(values)] if values else [remove]
-    return [_customer(row.org_id, e.subject, codec.from_json(e.properties)) for e in inbox.events_of(row.body)]
 
 
 def _customer(org_id: UUID, subject: str, traits: dict[str, Any]) -> Executable:

@@ -10,7 +10,7 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from edge.app import Edge, EdgeSettings, http_app, running
-from edge.clock import NowMs
+from service.clock import NowMs
 from service.health import Health
 from tests.support.publishing import Publisher
 
@@ -48,7 +48,7 @@ class RunningEdge:
 async def edge_on(
     redis_url: str, data_dir: Path, *, now_ms: NowMs | None = None, **settings: Any
 ) -> AsyncIterator[RunningEdge]:
-    chosen = EdgeSettings.model_validate({"redis_url": redis_url, "data_dir": data_dir, **settings})
+    chosen = EdgeSettings.model_validate({"redis_url": redis_url, "edge_dir": data_dir, **settings})
     health = Health()
     async with running(chosen, health, now_ms) as parts:
         app = http_app(health)

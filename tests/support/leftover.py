@@ -9,7 +9,7 @@ from inapp.embedded import EmbeddedPostgres, EmbeddedRedis
 if __name__ == "__main__":
     kinds = {"postgres": EmbeddedPostgres, "redis": EmbeddedRedis}
     server = kinds[sys.argv[1]](Path(sys.argv[2]))
-    server.start()
-    sys.stdout.write(f"started {server.pid}\n")
+    url = server.start()
+    sys.stdout.write(f"started {server.pid} {url}\n")
     sys.stdout.flush()
     signal.pause()

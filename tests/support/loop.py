@@ -1,7 +1,9 @@
 """The four processes, started as four, and the calls that people and SDKs make to them."""
 
 import json
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,16 +44,29 @@ class Loop:
             self.launch_one(name)
 
     def launch_one(self, name: str) -> None:
-        own = {"INAPP_PORT": str(self.ports[name]), "INAPP_DATA_DIR": str(self.data_dir / name)}
+        own = {"INAPP_PORT": str(self.ports[name]), "INAPP_EDGE_DIR": str(self.data_dir / name)}
         self.running[name] = self.processes.start(name, env={**self.environment, **own})
 
     def wait_ready(self) -> None:
         for name, process in self.running.items():
             process.wait_ready(self.url(name))
 
+    def all_run(self) -> bool:
+        return all(process.popen.poll() is None for process in self.running.values())
+
     def wait_answering(self, name: str) -> None:
         """Until it answers at all, ready or not."""
         eventually(lambda: answers(f"{self.url(name)}/healthz"), timeout=30)
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Without the process inside the block. It always goes on after it: SIGTERM cannot end one that is frozen."""
+        process = self.running[name].popen
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}"

@@ -99,12 +99,17 @@ class Processes:
         return process
 
     def close(self) -> None:
-        """Stop everything and write out the ends of the logs, which pytest shows when the test failed."""
+        """Stop everything and write out the ends of the logs."""
         for process in reversed(self._started):
             process.stop()
+        self.show_logs()
+
+    def show_logs(self) -> None:
+        """Write out the ends of the logs, which pytest shows when the test failed."""
         for process in self._started:
-            code = process.popen.returncode
-            sys.stdout.write(f"--- {process.name}, exit code {code}, {process.log}\n{process.last_lines()}\n")
+            code = process.popen.poll()
+            ended = "running" if code is None else f"exit code {code}"
+            sys.stdout.write(f"--- {process.name}, {ended}, {process.log}\n{process.last_lines()}\n")
 
 
 def _clean_environment() -> dict[str, str]:

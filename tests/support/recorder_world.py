@@ -1,5 +1,7 @@
 """A recorder's parts around one database and one Redis, and what a test wants to see of both."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -101,6 +103,16 @@ class World:
         async with self.engine.begin() as connection:
             await inbox.ask_events(connection, self.org_id, asked, NOW_MS)
 
+    @asynccontextmanager
+    async def inbox_at_work(self) -> AsyncIterator[None]:
+        """Whatever is asked inside the block, by whomever, is done as it comes."""
+        task = asyncio.create_task(self.inbox.run())
+        try:
+            yield
+            assert not task.done(), task
+        finally:
+            await cancelled(task)
+
     # What an org has
 
     async def add_org(self, org_id: UUID | None = None) -> UUID:
@@ -175,6 +187,12 @@ class World:
     async def changes(self) -> list[dict[bytes, bytes]]:
         entries: Any = await self.redis.xrange(keys.CHANGES)
         return [fields for _, fields in entries]
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 @asynccontextmanager

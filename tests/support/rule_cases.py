@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from wire.literals import duration_ms, moment_ms
-from wire.rules import AllOf, AnyOf, Compare, InAudience, Not, Rule, parse_rule
+from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule
+from wire.rules import parse_rule
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 NOW_MS = 1_773_576_000_000

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -115,20 +116,22 @@ async def _execute(url: str, statement: str) -> None:
 
 
 class RedisDatabases:
-    """The numbered databases of one server, used in turn; database 0 is left alone."""
+    """The numbered databases of one server, used in turn, none twice at once; database 0 is left alone."""
 
     def __init__(self, server_url: str) -> None:
         self._server_url = server_url
         with Redis.from_url(server_url) as client:
             highest = int(client.config_get("databases")["databases"]) - 1
-        self._numbers = itertools.cycle(range(1, highest + 1))
+        self._free = deque(range(1, highest + 1))
 
     @contextmanager
     def empty(self) -> Iterator[str]:
-        url = urlsplit(self._server_url)._replace(path=f"/{next(self._numbers)}").geturl()
+        number = self._free.popleft()
+        url = urlsplit(self._server_url)._replace(path=f"/{number}").geturl()
         with Redis.from_url(url) as client:
             client.flushdb()
             try:
                 yield url
             finally:
                 client.flushdb()
+                self._free.append(number)

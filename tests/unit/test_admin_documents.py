@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from admin.messages.checks import Sound
+from admin.messages.checks import Readable
 from admin.messages.document import merge
 from wire.problems import Problem
 
@@ -39,7 +39,7 @@ def test_a_patch_of_any_depth_is_merged() -> None:
 
 def test_a_place_is_sound_unless_it_or_something_around_or_inside_it_is_wrong() -> None:
     payload = {"a": {"b": 1, "bc": 2}, "d": [1]}
-    sound = Sound(payload, [Problem("/a/b", "x", "x"), Problem("/d/0", "x", "x")])
+    sound = Readable(payload, [Problem("/a/b", "x", "x"), Problem("/d/0", "x", "x")])
     assert not sound.has("/a/b") and not sound.has("/a") and not sound.has("/a/b/c") and not sound.has("/d")
     assert sound.has("/a/bc", "/e")
     assert not sound.has("/a/bc", "/a/b")

@@ -151,8 +151,8 @@ def test_every_problem_of_a_query_comes_at_once() -> None:
         read_query({"traits": "{", "event": "{not json", "resolve": "perhaps", "userId": "x" * 300})
     found = {(problem.pointer, problem.code) for problem in caught.value.details}
     assert found == {
-        ("/traits", "invalid_json"),
-        ("/event", "invalid_json"),
-        ("/resolve", "wrong_type"),
-        ("/userId", "too_long"),
+        ("/query/traits", "invalid_json"),
+        ("/query/event", "invalid_json"),
+        ("/query/resolve", "wrong_type"),
+        ("/query/userId", "too_long"),
     }

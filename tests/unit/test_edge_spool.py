@@ -112,7 +112,7 @@ async def test_the_bound_counts_what_is_still_on_its_way(tmp_path: Path) -> None
 
 async def test_two_processes_cannot_share_a_spool(tmp_path: Path) -> None:
     async with spool_in(tmp_path):
-        with pytest.raises(SpoolError, match=r"another process uses the spool.*INAPP_DATA_DIR"):
+        with pytest.raises(SpoolError, match=r"another process uses the spool.*INAPP_EDGE_DIR"):
             await Spool(tmp_path, 1_000, lambda batch: None).open()
 
 

@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from edge.server import RedisServer
+from edge.redis_server import RedisServer
 from edge.users import Users
 from wire import keys
 from wire.userstate import Marker, UserState
@@ -17,53 +18,44 @@ pytestmark = pytest.mark.anyio
 ORG = UUID(int=7)
 
 
-class Pipeline:
-    def __init__(self, wanted: list[str]) -> None:
-        self.wanted = wanted
-
-    def xadd(self, name: str, fields: dict[str, str], **_: object) -> None:
-        assert name == keys.WANTED
-        self.wanted.append(fields["subject"])
-
-    async def execute(self) -> None:
-        pass
-
-
-class FakeRedis:
-    """Answers MGET from `data` as it was when the command was sent, once `gate` is open."""
+class WatchedRedis(FakeAsyncRedis):
+    """Notes which users are read, answers once `gate` is open with what stood there when it was asked, can be dead."""
 
     def __init__(self) -> None:
-        self.data: dict[str, bytes] = {keys.user_states(ORG): Marker("run", 0).encode()}
+        server = FakeServer()
+        super().__init__(server=server)
+        self.stored = FakeRedis(server=server)
+        self.stored.set(keys.user_states(ORG), Marker("run", 0).encode())
         self.reads: list[list[str]] = []
-        self.wanted: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.is_dead = False
 
     def put(self, subject: str, rev: int, **fields: Any) -> None:
-        self.data[keys.user(ORG, subject)] = UserState(rev, **fields).encode()
+        self.stored.set(keys.user(ORG, subject), UserState(rev, **fields).encode())
 
-    async def mget(self, names: list[str]) -> list[bytes | None]:
+    def wanted(self) -> list[str]:
+        entries: Any = self.stored.xrange(keys.WANTED)
+        return [fields[b"subject"].decode() for _, fields in entries]
+
+    async def mget(self, names: Any, *more: Any) -> Any:
         self.reads.append([name for name in names if name.startswith("user:")])
         if self.is_dead:
             raise RedisConnectionError("gone")
-        answer = [self.data.get(name) for name in names]
+        answer = await super().mget(names, *more)
         await self.gate.wait()
         return answer
 
-    def pipeline(self, *, transaction: bool) -> Pipeline:
-        return Pipeline(self.wanted)
-
 
 @pytest.fixture
-def redis() -> FakeRedis:
-    return FakeRedis()
+def redis() -> WatchedRedis:
+    return WatchedRedis()
 
 
-def users_of(redis: FakeRedis, max_bytes: int = 1_000_000) -> Users:
+def users_of(redis: WatchedRedis, max_bytes: int = 1_000_000) -> Users:
     server = RedisServer()
     server.run_id = "run"
-    return Users(redis, server, max_bytes)  # type: ignore[arg-type]
+    return Users(redis, server, max_bytes)
 
 
 async def rev(users: Users, subject: str = "u:ada") -> int | None:
@@ -71,12 +63,12 @@ async def rev(users: Users, subject: str = "u:ada") -> int | None:
     return None if state is None else state.rev
 
 
-async def turns(number: int = 5) -> None:
+async def turns(number: int = 20) -> None:
     for _ in range(number):
         await asyncio.sleep(0)
 
 
-async def test_misses_of_one_turn_go_out_as_one_read(redis: FakeRedis) -> None:
+async def test_misses_of_one_turn_go_out_as_one_read(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.put("u:ada", 3)
     revs = await asyncio.gather(rev(users), rev(users), rev(users, "u:bob"), rev(users, "a:x"))
@@ -84,7 +76,7 @@ async def test_misses_of_one_turn_go_out_as_one_read(redis: FakeRedis) -> None:
     assert [len(read) for read in redis.reads] == [3]
 
 
-async def test_a_miss_joins_the_load_that_is_on_its_way(redis: FakeRedis) -> None:
+async def test_a_miss_joins_the_load_that_is_on_its_way(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.gate.clear()
     first = asyncio.create_task(rev(users))
@@ -96,7 +88,7 @@ async def test_a_miss_joins_the_load_that_is_on_its_way(redis: FakeRedis) -> Non
     assert len(redis.reads) == 1
 
 
-async def test_what_was_read_is_not_read_again(redis: FakeRedis) -> None:
+async def test_what_was_read_is_not_read_again(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.put("u:ada", 3)
     assert [await rev(users), await rev(users), await rev(users, "u:nobody"), await rev(users, "u:nobody")] == [
@@ -108,7 +100,7 @@ async def test_what_was_read_is_not_read_again(redis: FakeRedis) -> None:
     assert len(redis.reads) == 2
 
 
-async def test_a_newer_rev_drops_the_cached_state_and_an_older_one_does_not(redis: FakeRedis) -> None:
+async def test_a_newer_rev_drops_the_cached_state_and_an_older_one_does_not(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.put("u:ada", 3)
     await rev(users)
@@ -120,7 +112,7 @@ async def test_a_newer_rev_drops_the_cached_state_and_an_older_one_does_not(redi
     assert await rev(users) == 4
 
 
-async def test_an_announced_user_is_no_longer_taken_for_unknown(redis: FakeRedis) -> None:
+async def test_an_announced_user_is_no_longer_taken_for_unknown(redis: WatchedRedis) -> None:
     users = users_of(redis)
     assert await rev(users) == 0
     redis.put("u:ada", 1)
@@ -128,7 +120,7 @@ async def test_an_announced_user_is_no_longer_taken_for_unknown(redis: FakeRedis
     assert await rev(users) == 1
 
 
-async def test_a_load_older_than_a_rev_announced_meanwhile_is_repeated(redis: FakeRedis) -> None:
+async def test_a_load_older_than_a_rev_announced_meanwhile_is_repeated(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.put("u:ada", 3)
     redis.gate.clear()
@@ -141,7 +133,7 @@ async def test_a_load_older_than_a_rev_announced_meanwhile_is_repeated(redis: Fa
     assert len(redis.reads) == 2
 
 
-async def test_doubt_repeats_what_is_on_its_way_and_forgets_what_is_there(redis: FakeRedis) -> None:
+async def test_doubt_repeats_what_is_on_its_way_and_forgets_what_is_there(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.put("u:ada", 3)
     redis.put("u:bob", 1)
@@ -157,7 +149,7 @@ async def test_doubt_repeats_what_is_on_its_way_and_forgets_what_is_there(redis:
     assert await rev(users, "u:bob") == 2
 
 
-async def test_a_refresh_reads_what_is_cached_or_on_its_way_and_nothing_else(redis: FakeRedis) -> None:
+async def test_a_refresh_reads_what_is_cached_or_on_its_way_and_nothing_else(redis: WatchedRedis) -> None:
     users = users_of(redis)
     await rev(users, "u:cached")
     redis.gate.clear()
@@ -174,7 +166,7 @@ async def test_a_refresh_reads_what_is_cached_or_on_its_way_and_nothing_else(red
     )
 
 
-async def test_a_refresh_says_when_redis_was_out_of_reach(redis: FakeRedis) -> None:
+async def test_a_refresh_says_when_redis_was_out_of_reach(redis: WatchedRedis) -> None:
     users = users_of(redis)
     await rev(users)
     redis.is_dead = True
@@ -182,7 +174,7 @@ async def test_a_refresh_says_when_redis_was_out_of_reach(redis: FakeRedis) -> N
     assert await users.refresh([])
 
 
-async def test_without_redis_what_is_cached_serves_even_if_it_is_old(redis: FakeRedis) -> None:
+async def test_without_redis_what_is_cached_serves_even_if_it_is_old(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.put("u:ada", 3)
     await rev(users)
@@ -194,7 +186,7 @@ async def test_without_redis_what_is_cached_serves_even_if_it_is_old(redis: Fake
     assert await rev(users, "u:bob") is None
 
 
-async def test_a_dead_redis_is_not_asked_by_every_request(redis: FakeRedis) -> None:
+async def test_a_dead_redis_is_not_asked_by_every_request(redis: WatchedRedis) -> None:
     users = users_of(redis)
     redis.is_dead = True
     for _ in range(20):
@@ -204,23 +196,25 @@ async def test_a_dead_redis_is_not_asked_by_every_request(redis: FakeRedis) -> N
 
 @pytest.mark.parametrize("marker", [None, b"junk", Marker("another run", 0).encode()])
 async def test_without_a_valid_marker_a_missing_user_is_unknown_and_asked_for_once(
-    redis: FakeRedis, marker: bytes | None
+    redis: WatchedRedis, marker: bytes | None
 ) -> None:
     users = users_of(redis)
-    redis.data = {keys.user_states(ORG): marker} if marker else {}
+    redis.stored.delete(keys.user_states(ORG))
+    if marker is not None:
+        redis.stored.set(keys.user_states(ORG), marker)
     assert await rev(users) is None
     assert await rev(users) is None
-    assert redis.wanted == ["u:ada"]
+    assert redis.wanted() == ["u:ada"]
     users.forget_asked()
     assert await rev(users) is None
-    assert redis.wanted == ["u:ada", "u:ada"]
+    assert redis.wanted() == ["u:ada", "u:ada"]
     redis.put("u:ada", 1)
     assert await rev(users) == 1
 
 
-async def test_a_server_that_is_not_identified_vouches_for_nobody(redis: FakeRedis) -> None:
+async def test_a_server_that_is_not_identified_vouches_for_nobody(redis: WatchedRedis) -> None:
     server = RedisServer()
-    users = Users(redis, server, 1_000_000)  # type: ignore[arg-type]
+    users = Users(redis, server, 1_000_000)
     assert await rev(users) is None
     server.run_id = "run"
     assert await rev(users) == 0
@@ -228,12 +222,12 @@ async def test_a_server_that_is_not_identified_vouches_for_nobody(redis: FakeRed
     assert await rev(users, "u:bob") is None
 
 
-async def test_a_state_that_cannot_be_read_is_unknown(redis: FakeRedis) -> None:
-    redis.data[keys.user(ORG, "u:ada")] = b"\xc1"
+async def test_a_state_that_cannot_be_read_is_unknown(redis: WatchedRedis) -> None:
+    redis.stored.set(keys.user(ORG, "u:ada"), b"\xc1")
     assert await rev(users_of(redis)) is None
 
 
-async def test_the_cache_forgets_who_was_not_seen_for_longest(redis: FakeRedis) -> None:
+async def test_the_cache_forgets_who_was_not_seen_for_longest(redis: WatchedRedis) -> None:
     users = users_of(redis, max_bytes=3_000)
     for subject in ("u:a", "u:b", "u:c"):
         await rev(users, subject)
@@ -246,7 +240,7 @@ async def test_the_cache_forgets_who_was_not_seen_for_longest(redis: FakeRedis) 
     assert len(redis.reads) == 1
 
 
-async def test_a_state_larger_than_the_cache_is_given_but_not_kept(redis: FakeRedis) -> None:
+async def test_a_state_larger_than_the_cache_is_given_but_not_kept(redis: WatchedRedis) -> None:
     users = users_of(redis, max_bytes=100)
     redis.put("u:ada", 3)
     assert [await rev(users), await rev(users)] == [3, 3]

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from recorder import stopping
-from recorder.stopping import finished
+from recorder.stopping import run_to_end
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +16,7 @@ async def test_work_comes_to_its_end_however_often_its_task_is_cancelled() -> No
         await go_on.wait()
         done.set()
 
-    task = asyncio.create_task(finished(work()))
+    task = asyncio.create_task(run_to_end(work()))
     await begun.wait()
     for _ in range(3):
         task.cancel()
@@ -29,7 +29,7 @@ async def test_work_comes_to_its_end_however_often_its_task_is_cancelled() -> No
 
 async def test_work_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "_GRACE_S", 0.01)
-    task = asyncio.create_task(finished(asyncio.sleep(3600)))
+    task = asyncio.create_task(run_to_end(asyncio.sleep(3600)))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task], timeout=5)
@@ -40,6 +40,6 @@ async def test_results_and_errors_come_through() -> None:
     async def failing() -> None:
         raise ValueError("no")
 
-    assert await finished(asyncio.sleep(0, "done")) == "done"
+    assert await run_to_end(asyncio.sleep(0, "done")) == "done"
     with pytest.raises(ValueError, match="no"):
-        await finished(failing())
+        await run_to_end(failing())

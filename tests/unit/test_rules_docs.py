@@ -7,7 +7,8 @@ import pytest
 
 from engine.rules import compile_rules
 from tests.support.rule_cases import NOW_MS
-from wire.rules import Op, parse_pattern, parse_rule, parse_where
+from wire.rule_tree import Op
+from wire.rules import parse_pattern, parse_rule, parse_where
 
 TEXT = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
 ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith('| `{"op"')]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from engine.rules import compile_rules, compile_where
 from tests.support import rule_cases
 from tests.support.rule_cases import NOW_MS, STATIC_ID, critical_moments
-from wire.rules import AllOf, AnyOf, Compare, InAudience, Not, Rule, parse_rule, parse_where
+from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule
+from wire.rules import parse_rule, parse_where
 
 HOUR_MS = 3_600_000
 RECENT = Compare("seen", "within_last", "1h")

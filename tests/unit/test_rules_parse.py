@@ -1,7 +1,7 @@
 import pytest
 
 from wire.problems import child_pointer
-from wire.rules import (
+from wire.rule_tree import (
     AllOf,
     AnyOf,
     Compare,
@@ -9,17 +9,14 @@ from wire.rules import (
     Not,
     Pattern,
     Rule,
-    RuleError,
     audience_refs,
     evaluation_order,
     find_cycle,
     find_oversized,
-    parse_pattern,
-    parse_rule,
-    parse_where,
     reachable,
     to_json,
 )
+from wire.rules import RuleError, parse_pattern, parse_rule, parse_where
 
 AUDIENCE_ID = "018f0000-0000-7000-8000-00000000000a"
 

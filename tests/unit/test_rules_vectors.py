@@ -4,7 +4,8 @@ import pytest
 
 from engine.rules import compile_pattern, compile_rules
 from tests.support.rule_cases import UNDER_TEST, Group, load_cases, load_groups
-from wire.rules import Compare, Op, RuleError, leaves, parse_pattern, parse_rule, to_json
+from wire.rule_tree import Compare, Op, leaves, to_json
+from wire.rules import RuleError, parse_pattern, parse_rule
 
 GROUPS = load_groups()
 INVALID = load_cases("rules-invalid.json")

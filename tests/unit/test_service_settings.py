@@ -1,13 +1,13 @@
 import pytest
 from pydantic import Field, SecretStr
 
-from service.settings import InvalidSettingsError, Port, ProcessSettings, RedisProcessSettings, load_settings
+from service.settings import InvalidSettingsError, Port, PostgresSettings, RedisSettings, load_settings
 
 DATABASE = "postgresql://me:hunter2@db/app"
 REDIS = "redis://:hunter2@cache:6379/0"
 
 
-class EngineSettings(ProcessSettings):
+class EngineSettings(PostgresSettings, RedisSettings):
     port: Port = 8700
     batch_size: int = Field(100, gt=0)
     regions: list[str] = Field(default_factory=list)
@@ -75,7 +75,7 @@ def test_a_list_that_is_not_json_names_its_variable(urls: pytest.MonkeyPatch) ->
 
 def test_a_process_without_postgres_needs_no_database_url(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("REDIS_URL", REDIS)
-    assert load_settings(RedisProcessSettings).log_level == "info"
+    assert load_settings(RedisSettings).log_level == "info"
 
 
 def test_settings_can_be_given_by_field_name() -> None:

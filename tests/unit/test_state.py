@@ -1,5 +1,6 @@
 """Events laid over a state: idempotent, in any order."""
 
+from dataclasses import replace
 from random import Random
 from uuid import UUID
 
@@ -58,6 +59,14 @@ def test_a_null_takes_a_trait_away_for_good() -> None:
 def test_an_impression_counts_once_and_the_newest_come_first() -> None:
     events = [about_message(IMPRESSION, ms) for ms in (5, 9, 7, 9)]
     assert with_events(UserState(), events).seen == {MESSAGE: Seen(3, 0, 0, (9, 7, 5))}
+
+
+def test_two_impressions_of_one_millisecond_are_two() -> None:
+    twins = [replace(about_message(IMPRESSION, 9), id=UUID(int=number)) for number in (1, 2)]
+    once = with_events(UserState(), twins)
+    assert once.seen == {MESSAGE: Seen(2, 0, 0, (9, 9))}
+    assert with_events(once, twins) == once
+    assert with_events(with_events(UserState(), twins[:1]), twins) == once
 
 
 def test_a_state_keeps_a_bounded_number_of_moments() -> None:

@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, FromClause, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from admin.answers import Page
 from admin.audiences import queries
 from admin.audiences.rules import stored_rules
 from admin.audiences.schemas import Count
-from admin.fields import Page
 from admin.paging import encode_cursor, page, read_subject
 from admin.subjects import CustomerRef, ref
 from store.rule_sql import rule_condition

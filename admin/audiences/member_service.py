@@ -6,12 +6,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin import payloads
-from admin.audiences import members, queries
+from admin.answers import Page
+from admin.audiences import member_queries, queries
 from admin.audiences.schemas import MAX_MEMBERS_AT_ONCE, MembersChange
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.errors import conflict
-from admin.fields import Page
 from admin.paging import PageQuery
 from admin.subjects import CustomerRef
 from service.errors import invalid_payload
@@ -24,8 +24,8 @@ async def list_members(
     connection: AsyncConnection, org_id: UUID, audience_id: UUID, query: PageQuery, now_ms: int
 ) -> Page[CustomerRef]:
     row = await queries.get_audience(connection, org_id, audience_id)
-    found = await members.of_audience(connection, row, now_ms)
-    return await members.listing(connection, found, query.cursor, query.limit)
+    found = await member_queries.of_audience(connection, row, now_ms)
+    return await member_queries.listing(connection, found, query.cursor, query.limit)
 
 
 async def change_members(
@@ -50,7 +50,7 @@ async def change_members(
 
 async def count_members(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> int:
     """Of a static audience."""
-    return await members.count(connection, members.listed(org_id, audience_id))
+    return await member_queries.count(connection, member_queries.listed(org_id, audience_id))
 
 
 def _change_problems(change: MembersChange) -> Iterator[Problem]:
