@@ -122,7 +122,6 @@ class TestPeople:
 
     async def test_what_leaves_the_overlay_while_states_are_read_still_counts(self) -> None:
         overlay = Overlay()
-        overlay.add(1, [impression()])
 
         class Slow(States):
             async def get(self, org_id: UUID, subjects: list[str]) -> list[UserState | None]:

@@ -52,7 +52,7 @@ def test_a_union_is_what_one_state_would_have_become(mine: list[Event], theirs: 
 
 
 def test_a_null_takes_a_trait_away_for_good() -> None:
-    state = with_events(UserState(), [identified({"plan": None}, 2), identified({"plan": "free"}, 1)])
+    state = with_events(UserState(), [identified({"plan": None}, 2, 1), identified({"plan": "free"}, 1, 2)])
     assert state.traits == {}
 
 
