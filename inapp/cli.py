@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from inapp import bundle_commands, key_commands, org_commands, process_commands
 from inapp.children import ChildError
@@ -57,7 +58,9 @@ def up(
         if ready_file is not None:
             write_ready(ready_file, local.addresses.as_fields())
         out.print(f"\n  Admin API  {local.addresses.admin}/docs\n  Edge       {local.addresses.edge}/docs")
-        out.print(f'\nNext: [bold]inapp org create "Acme"[/] in another terminal. Logs: {local.data_dir}/logs')
+        out.print(
+            f'\nNext: [bold]inapp org create "Acme"[/] in another terminal. Logs: {escape(str(local.data_dir))}/logs'
+        )
         out.print("Ctrl-C stops everything.\n")
         local.watch()
 

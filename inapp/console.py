@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -14,7 +15,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def fail(message: str) -> NoReturn:
     """Says what is wrong and ends the command with exit code 1."""
-    err.print(f"[bold red]✗[/] {message}")
+    err.print(f"[bold red]✗[/] {escape(message)}")
     raise typer.Exit(1)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -55,7 +56,7 @@ def list_keys(org_id: OrgId, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     table = Table("Id", "Name", "Kind", "Env", "Role", "Ends with", "Made", "Revoked", box=None, width=_TABLE_WIDTH)
     for key in listed:
         made, revoked = key.created_at[:10], (key.revoked_at or "")[:10]
-        table.add_row(str(key.id), key.name, key.kind, key.env, key.role or "", f"…{key.hint}", made, revoked)
+        table.add_row(str(key.id), escape(key.name), key.kind, key.env, key.role or "", f"…{key.hint}", made, revoked)
     out.print(table, crop=False)
 
 
@@ -69,4 +70,4 @@ def revoke(
     key = in_transaction(
         data_dir, lambda connection: service.revoke_key(connection, Actor.cli(org_id), key_id, wall_now_ms())
     )
-    out.print(f"Revoked {key.name} (…{key.hint}).")
+    out.print(f"Revoked {escape(key.name)} (…{key.hint}).")

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NoReturn, Self
 
+from rich.markup import escape
+
 from inapp import ready
 from inapp.children import Child, end_left_over
 from inapp.console import err, step
@@ -161,7 +163,7 @@ def _ignore_signals() -> None:
 
 def _say_ended(name: str, code: int | None, log: Path) -> None:
     if code is not None:
-        err.print(f"[yellow]![/] {name} ended with code {code} and is started again ({log})")
+        err.print(f"[yellow]![/] {name} ended with code {code} and is started again ({escape(str(log))})")
 
 
 def _usable(port: int, option: str) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 import typer
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from rich.markup import escape
 
 from admin.orgs import service
 from admin.orgs.schemas import Plan
@@ -46,7 +47,7 @@ def plan(
     changed = in_transaction(
         data_dir, lambda connection: service.set_plan(connection, org_id, cast(Plan, plan), wall_now_ms())
     )
-    out.print(f"{changed.name} is on the {changed.plan} plan.")
+    out.print(f"{escape(changed.name)} is on the {changed.plan} plan.")
 
 
 class NewOrgSettings(BaseSettings):

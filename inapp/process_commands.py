@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 import typer
+from rich.markup import escape
 
 from inapp.console import err
 from service.logs import configure_logs
@@ -49,7 +50,7 @@ def _settings(settings: type[S], process: str) -> S:
         loaded = load_settings(settings)
     except InvalidSettingsError as error:
         for problem in error.problems:
-            err.print(f"[bold red]✗[/] {problem}")
+            err.print(f"[bold red]✗[/] {escape(problem)}")
         raise typer.Exit(1) from None
     configure_logs(process, loaded.log_level)
     return loaded

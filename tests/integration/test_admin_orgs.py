@@ -155,6 +155,7 @@ async def test_the_last_admin_key_stays_even_when_two_are_revoked_at_once(api: A
     assert sorted(await asyncio.gather(*map(revoke, admins))) == ["last_admin_key", "revoked"]
 
 
+@pytest.mark.usefixtures("soon_away")
 async def test_every_write_is_in_the_audit_log_with_who_and_what(api: Api) -> None:
     message = await api.data("POST", "/in-app-messages", {**BANNER, "draft": True})
     path = f"/in-app-messages/{message['id']}"
