@@ -25,10 +25,10 @@ def run_demo(local: Local, ready_file: Path | None) -> None:
         fail(f"Seeding failed: {error}")
     page = f"http://localhost:{local.page_port}"
     with _served(_host_config(local.addresses, org), local.page_port):
+        _print_tour(local.addresses, org, page)
         if ready_file is not None:
             keys = {"orgId": org.org_id, "secretKey": org.secret_key, "publicKey": org.public_key}
             write_ready(ready_file, {**local.addresses.as_fields(), "page": page, **keys})
-        _print_tour(local.addresses, org, page)
         local.watch()
 
 

@@ -1,6 +1,8 @@
 """`inapp demo`, as a newcomer meets it: the seeded org, the page in a real browser, a second start, a clean stop."""
 
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.polling import eventually
 from tests.support.processes import Process, Processes
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @dataclass(slots=True)
@@ -86,6 +90,18 @@ def count_customers(demo: Demo) -> int:
     answer = httpx.post(url, json=anybody, headers={"X-API-Key": demo.ready["secretKey"]})
     count: int = answer.json()["data"]["count"]
     return count
+
+
+def test_the_readme_tour_works_as_it_is_written(demo: Demo) -> None:
+    tour = README.read_text().split("## Five minutes with curl")[1].split("Both APIs describe themselves")[0]
+    *steps, count = re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
+    printed = re.findall(r"^(?:ADMIN|EDGE|SECRET|PUBLIC)=.*$", demo.process.output, re.MULTILINE)
+    script = "\nsleep 0.5\n".join(["set -eu", *printed, *steps, count])
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.index('"title": "Tea time"') < ran.stdout.index('"accepted"', ran.stdout.index("messages"))
+    counted = json.loads(ran.stdout[ran.stdout.rindex('{"success"') :])["data"]
+    assert (counted["impressions"], counted["clicks"]) == (1, 1)
 
 
 def rendered(page: Page, message: dict[str, Any]) -> Any:
