@@ -8,14 +8,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from service.payload import refusing
-from wire import plain, problems
+from wire import plain, problems, times
 from wire.literals import moment_ms
 from wire.plain import Flaw
 
 T = TypeVar("T")
-
-_LATEST_MS = 253_402_300_799_999
-"""The end of the year 9999."""
 
 _NO_MOMENT = Flaw(
     "invalid_timestamp", "Give a date and time with its offset, like 2026-12-01T09:00:00Z, in the years 1970 to 9999."
@@ -30,7 +27,7 @@ def _blank_flaw(text: str) -> Flaw | None:
 
 def _moment(value: Any) -> int:
     found = moment_ms(value) if isinstance(value, str) and "T" in value else None
-    if found is None or not 0 <= found <= _LATEST_MS:
+    if found is None or not 0 <= found <= times.LATEST_MS:
         raise PydanticCustomError(_NO_MOMENT.code, _NO_MOMENT.message)
     return found
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 Place = tuple[int, UUID]
 """Of an item among those that are sorted by their making, the newest first."""
 
-_INT64_MAX = 2**63 - 1
+_INT64 = range(-(2**63), 2**63)
 
 
 class PageQuery(BaseModel):
@@ -40,7 +40,7 @@ def read_place(cursor: str | None) -> Place | None:
     match _decoded(cursor):
         case None:
             return None
-        case [int(created_ms), str(text)] if abs(created_ms) <= _INT64_MAX and (id_ := read_id(text)):
+        case [int(created_ms), str(text)] if created_ms in _INT64 and (id_ := read_id(text)):
             return created_ms, id_
     raise _invalid_cursor()
 

@@ -76,7 +76,7 @@ class Trigger(_Complete):
     url: Any = None
     screen: Any = None
     audience_id: str | None = None
-    delay_seconds: float | None = Field(None, ge=0, le=MAX_DELAY_S)
+    delay_seconds: int | None = Field(None, ge=0, le=MAX_DELAY_S)
 
 
 class Cap(_Complete):

@@ -147,16 +147,8 @@ def _window_problems(row: MessageRow) -> list[Problem]:
     return [
         Problem(pointer, "out_of_range", "Must be a time in the years 1 to 9999.")
         for pointer, moment_ms in (("/startsAt", row.starts_ms), ("/endsAt", row.ends_ms))
-        if not _can_be_written(moment_ms)
+        if moment_ms is not None and not times.can_be_written(moment_ms)
     ]
-
-
-def _can_be_written(moment_ms: int | None) -> bool:
-    try:
-        times.to_iso_or_none(moment_ms)
-    except OverflowError:
-        return False
-    return True
 
 
 def _cap_problems(cap: object) -> list[Problem]:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from compiler.compile import Compiled
 from wire import keys
-from wire.bundle import Bundle, Manifest, org_change
+from wire.bundle import Bundle, Manifest, Version, org_change
 from wire.codec import DecodeError
 
 UNREFERENCED_S = 600
@@ -56,6 +56,16 @@ redis.call('XADD', KEYS[3], 'MAXLEN', '~', longest, '*', 'seq', seq, unpack(ARGV
 return {'published'}
 """
 
+# KEYS: a bundle. ARGV: its bytes, seconds that it lasts unless it is there to stay. A key without a life stays without
+# one, else a publish that comes to nothing would let the bundles of the manifest that stands expire.
+_WRITE = """
+if redis.call('TTL', KEYS[1]) == -1 then
+    redis.call('SET', KEYS[1], ARGV[1])
+else
+    redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+end
+"""
+
 
 class Published(NamedTuple):
     """`stale`: the manifest that stands, of `standing`, is as new or newer, and nothing was changed."""
@@ -74,6 +84,13 @@ class _Before(NamedTuple):
     revision: bytes
     shas: frozenset[str]
 
+    @property
+    def version(self) -> Version | None:
+        try:
+            return Version.parse(self.revision.decode())
+        except (DecodeError, UnicodeDecodeError):
+            return None
+
 
 class UnreadableOrgError(Exception):
     """What Redis holds of an org is not what an edge could load; the message says what is wrong with it."""
@@ -82,22 +99,28 @@ class UnreadableOrgError(Exception):
 async def publish(redis: Redis, org_id: UUID, compiled: Compiled) -> Published:
     """Moves the org's manifest in one step, unless the one that stands is as new. Raises PublishError.
 
-    A bundle is written before the manifest that names it, to expire by itself; being named makes it stay.
+    A bundle is written before the manifest that names it, to expire by itself; being named makes it stay. Those that
+    are there are written too, in case their bytes went bad.
     """
+    before = await _before(redis, org_id)
+    if before.version is not None and compiled.manifest.version <= before.version:
+        return Published("stale", str(before.version))
+    await write_bundles(redis, org_id, compiled.bundles)
     for _ in range(_ATTEMPTS):
-        answer, *details = await _move(redis, org_id, compiled, await _before(redis, org_id))
+        answer, *details = await _move(redis, org_id, compiled, before)
         if answer == "published":
             return Published("published", str(compiled.manifest.version))
         if answer == "stale":
             return Published("stale", details[0])
         if answer == "missing":
             await write_bundles(redis, org_id, {sha: compiled.bundles[sha] for sha in details})
+        before = await _before(redis, org_id)
     raise PublishError(f"gave up after {_ATTEMPTS} tries, the last answer was: {answer}")
 
 
 async def read_org(redis: Redis, org_id: UUID) -> tuple[Manifest, dict[str, Bundle]]:
     """What an edge would load now: the manifest, and its bundles by audience id. Raises UnreadableOrgError."""
-    data = cast(bytes | None, await redis.get(keys.manifest(org_id)))
+    [data] = cast(list[bytes | None], await redis.mget([keys.manifest(org_id)]))  # a hash is no manifest, nor an error
     if data is None:
         raise UnreadableOrgError(f"nothing is published for org {org_id}")
     try:
@@ -116,13 +139,17 @@ async def read_org(redis: Redis, org_id: UUID) -> tuple[Manifest, dict[str, Bund
 async def _before(redis: Redis, org_id: UUID) -> _Before:
     async with redis.pipeline(transaction=True) as pipeline:
         pipeline.hget(keys.REVISIONS, str(org_id))
-        pipeline.get(keys.manifest(org_id))
-        revision, data = await pipeline.execute()
+        pipeline.mget([keys.manifest(org_id)])  # a key that holds no string is none
+        revision, [data] = await pipeline.execute()
+    return _Before(revision or b"", _shas(data))
+
+
+def _shas(data: bytes | None) -> frozenset[str]:
+    """What a manifest names; nothing when it cannot be read, whatever is wrong with it."""
     try:
-        shas = Manifest.decode(data).bundles.values() if data is not None else ()
-    except DecodeError:
-        shas = ()
-    return _Before(revision or b"", frozenset(shas))
+        return frozenset(map(str, Manifest.decode(data).bundles.values())) if data is not None else frozenset()
+    except (DecodeError, TypeError, AttributeError):
+        return frozenset()
 
 
 async def _move(redis: Redis, org_id: UUID, compiled: Compiled, before: _Before) -> list[str]:
@@ -149,8 +176,11 @@ async def _move(redis: Redis, org_id: UUID, compiled: Compiled, before: _Before)
 
 
 async def write_bundles(redis: Redis, org_id: UUID, bundles: Mapping[str, bytes]) -> None:
-    """To expire unless a manifest comes to name them. One that is there already keeps its bytes and its lifetime."""
+    """To expire unless a manifest comes to name them; those that stay, because one names them already, go on staying.
+
+    Each is written, also where something is under its name: those bytes may be wrong.
+    """
     async with redis.pipeline(transaction=False) as pipeline:
         for sha, data in bundles.items():
-            pipeline.set(keys.bundle(org_id, sha), data, nx=True, ex=UNREFERENCED_S)
+            pipeline.eval(_WRITE, 1, keys.bundle(org_id, sha), data, UNREFERENCED_S)
         await pipeline.execute()

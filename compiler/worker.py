@@ -9,9 +9,10 @@ import structlog
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from compiler import metrics
+from compiler import inspect, metrics
 from compiler.backlog import Backlog
 from compiler.compile import Compiled, check, compile_org
+from compiler.inspect import Inspector
 from compiler.lease import Lease, LeaseLostError, Term
 from compiler.outage import is_outage
 from compiler.publish import publish
@@ -62,6 +63,8 @@ class Worker:
         self._problems: dict[UUID, int] = {}
         self._retries: dict[UUID, Retry] = {}
         self._known_term: Term | None = None
+        self._inspector = Inspector(redis)
+        self._inspect_at = 0.0
         self.schedule = Schedule(self.wake, self._backlog.change)
 
     def changed(self, org_id: UUID) -> None:
@@ -79,6 +82,8 @@ class Worker:
             await self._wanted.wait()
             self._wanted.clear()
             await self._reconcile_once()
+            if time.monotonic() >= self._inspect_at:
+                await self._inspect_once()
 
     async def run(self) -> None:
         """Compiles until it is cancelled. Raises when a server cannot be reached: no org is to blame for that."""
@@ -102,6 +107,18 @@ class Worker:
         now_ms = wall_now_ms()
         metrics.OUTBOX_AGE_SECONDS.set(max(0, now_ms - min(state.waiting.values(), default=now_ms)) / 1000)
         for org_id in overdue(state, standing, now_ms):
+            if self._may_try(org_id):
+                self._backlog.overdue(org_id)
+
+    async def _inspect_once(self) -> None:
+        """Has what went bad in Redis published again: no version and no notification would tell of it."""
+        self._inspect_at = time.monotonic() + inspect.EVERY_S
+        if self._lease.term is None:
+            return
+        expected = {org_id: each.version for org_id, each in self._standing.items()}
+        for org_id, reason in await self._inspector.round(expected):
+            metrics.DAMAGED.inc()
+            log.error("published_bytes_damaged", org=str(org_id), reason=reason)
             if self._may_try(org_id):
                 self._backlog.overdue(org_id)
 

@@ -47,9 +47,10 @@ class Overlay:
                 found.setdefault(event.id, event)
         return list(found.values())
 
-    def claims(self, key: Key) -> set[str]:
-        """Anonymous ids that the user has just claimed."""
-        return {event.claims for event in self._of(key) if event.claims is not None and event.subject == key[1]}
+    def claims(self, key: Key) -> list[str]:
+        """Anonymous ids that the user has just claimed, oldest claim first."""
+        found = [event.claims for event in self._of(key) if event.claims is not None and event.subject == key[1]]
+        return list(dict.fromkeys(found))
 
     def _of(self, key: Key) -> list[Event]:
         batches = self._by_subject.get(key)

@@ -1,36 +1,43 @@
 """Laying events over a user state, and one state over another: what the recorder does in SQL, done in memory."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from wire import codec, events
 from wire.events import Event
+from wire.traits import Room
 from wire.userstate import RECENT_IMPRESSIONS, Seen, Stamp, UserState
+
+_NEVER: Stamp = (-1, b"")
 
 
 def with_events(state: UserState, overlay: Iterable[Event]) -> UserState:
     """The state once these events are in it; one that is in it already, or comes twice, changes nothing."""
     rendered: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    identifies: list[Event] = []
     for event in {event.id: event for event in overlay}.values():
         if event.type == events.IDENTIFIED:
-            state = _with_traits(state, codec.from_json(event.properties), (event.received_ms, event.id.bytes))
+            identifies.append(event)
         elif event.type == events.IMPRESSION:
             rendered[_message_id(event)][event.occurred_ms] += 1
         elif event.type in events.MESSAGE_EVENTS:
             state = _with_answer(state, event)
     for message_id, moments in rendered.items():
         state = _with_impressions(state, message_id, moments)
-    return state
+    return _with_traits(state, identifies) if identifies else state
 
 
 def union(user: UserState, anonymous: UserState) -> UserState:
     """A user with what an anonymous visitor brings along; the later write of each trait wins."""
     traits, stamps = dict(user.traits), dict(user.stamps)
-    for name, stamp in anonymous.stamps.items():
-        if stamp > stamps.get(name, (-1, b"")):
-            _set_trait(traits, name, anonymous.traits.get(name))
+    later = [(stamp, name) for name, stamp in anonymous.stamps.items() if stamp > stamps.get(name, _NEVER)]
+    room = Room(traits, stamps if later else ())
+    for stamp, name in sorted(later):
+        value = anonymous.traits.get(name)
+        if room.take(name, value):
+            _set_trait(traits, name, value)
             stamps[name] = stamp
     seen = dict(user.seen)
     for message_id, theirs in anonymous.seen.items():
@@ -44,12 +51,15 @@ def union(user: UserState, anonymous: UserState) -> UserState:
     )
 
 
-def _with_traits(state: UserState, properties: Mapping[str, Any], stamp: Stamp) -> UserState:
+def _with_traits(state: UserState, identifies: Iterable[Event]) -> UserState:
     traits, stamps = dict(state.traits), dict(state.stamps)
-    for name, value in properties.items():
-        if stamp >= stamps.get(name, (-1, b"")):
-            _set_trait(traits, name, value)
-            stamps[name] = stamp
+    room = Room(traits, stamps)
+    for event in identifies:
+        stamp = (event.received_ms, event.id.bytes)
+        for name, value in codec.from_json(event.properties).items():
+            if stamp >= stamps.get(name, _NEVER) and room.take(name, value):
+                _set_trait(traits, name, value)
+                stamps[name] = stamp
     return replace(state, traits=traits, stamps=stamps)
 
 

@@ -1,16 +1,18 @@
 """Claims: an anonymous id becomes a user's, with all that it saw and did. The first claim stands."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder import customers, seen_counts
-from recorder.customers import Change, CustomerKey
+from recorder.customers import Change, CustomerKey, key_arrays
 from wire import subjects
 from wire.events import Event
+from wire.userstate import MOST_ALIASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,13 @@ class Claim:
     visitor: CustomerKey
     user: CustomerKey
     claimed_ms: int
+
+
+class Moved(NamedTuple):
+    """What claims do to their users: changes of their rows, and who has now seen more."""
+
+    changes: dict[CustomerKey, Change]
+    seen: set[CustomerKey]
 
 
 _STORED = text(
@@ -29,6 +38,14 @@ _STORED = text(
     """
 )
 
+_ALIASES = text(
+    """
+    SELECT aliases.org_id, aliases.subject, aliases.anonymous_id
+    FROM customer_aliases AS aliases
+    JOIN unnest(CAST(:org_ids AS uuid[]), CAST(:subjects AS text[])) AS asked (org_id, subject)
+    ON aliases.org_id = asked.org_id AND aliases.subject = asked.subject
+    """
+)
 
 _ADD_ALIASES = text(
     """
@@ -85,33 +102,49 @@ def claimed_visitor(event: Event) -> CustomerKey | None:
 async def first_claims(connection: AsyncConnection, candidates: Iterable[Event]) -> list[Claim]:
     """The claims that stand, of events in their order about visitors that nobody has claimed yet.
 
-    An event that is stored already is a re-sent one and claims nothing.
+    An event that is stored already is a re-sent one and claims nothing; nor does one whose user has MOST_ALIASES.
     """
     listed = list(candidates)
     if not listed:
         return []
     asked = {"org_ids": [event.org_id for event in listed], "ids": [event.id for event in listed]}
     stored = {(org_id, id_) for org_id, id_ in await connection.execute(_STORED, asked)}
+    held = await _alias_counts(connection, {CustomerKey(event.org_id, event.subject) for event in listed})
     claims: dict[CustomerKey, Claim] = {}
     for event in listed:
-        visitor = claimed_visitor(event)
-        if visitor is not None and (event.org_id, event.id) not in stored:
-            claims.setdefault(visitor, Claim(visitor, CustomerKey(event.org_id, event.subject), event.received_ms))
+        visitor, user = claimed_visitor(event), CustomerKey(event.org_id, event.subject)
+        if visitor is None or visitor in claims or (event.org_id, event.id) in stored or held[user] >= MOST_ALIASES:
+            continue
+        claims[visitor] = Claim(visitor, user, event.received_ms)
+        held[user] += 1
     return list(claims.values())
 
 
-async def apply(connection: AsyncConnection, claims: list[Claim]) -> dict[CustomerKey, Change]:
-    """Moves everything of each visitor to its user. Returns what that changes on the users' rows."""
+async def visitors_of(connection: AsyncConnection, users: Collection[CustomerKey]) -> set[CustomerKey]:
+    """The anonymous visitors that these users have claimed."""
+    if not users:
+        return set()
+    rows = await connection.execute(_ALIASES, key_arrays(users))
+    return {CustomerKey(row.org_id, subjects.anonymous(row.anonymous_id)) for row in rows}
+
+
+async def apply(connection: AsyncConnection, claims: list[Claim]) -> Moved:
+    """Moves everything of each visitor to its user."""
     if not claims:
-        return {}
+        return Moved({}, set())
     moved = _arrays(claims)
     await connection.execute(_ADD_ALIASES, moved | {"claimed_ms": [claim.claimed_ms for claim in claims]})
     for statement in (_MOVE_EVENTS, _MOVE_IMPRESSIONS, _MOVE_MEMBERSHIPS):
         await connection.execute(statement, moved)
-    await seen_counts.move(connection, {claim.visitor: claim.user for claim in claims})
+    seen = await seen_counts.move(connection, {claim.visitor: claim.user for claim in claims})
     changes = await _merged(connection, claims)
     await customers.delete(connection, [claim.visitor for claim in claims])
-    return changes
+    return Moved(changes, seen)
+
+
+async def _alias_counts(connection: AsyncConnection, users: Collection[CustomerKey]) -> Counter[CustomerKey]:
+    rows = await connection.execute(_ALIASES, key_arrays(users))
+    return Counter(CustomerKey(row.org_id, row.subject) for row in rows)
 
 
 async def _merged(connection: AsyncConnection, claims: list[Claim]) -> dict[CustomerKey, Change]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import customers, event_rows, message_events, rejected, seen_counts, tombstones
+from recorder import claims, customers, event_rows, message_events, rejected, seen_counts, tombstones
 from recorder.customers import Change, CustomerKey
 from wire import events, subjects
 
@@ -37,7 +37,7 @@ _DELETE_ROWS = tuple(
 
 
 async def erase(connection: AsyncConnection, org_id: UUID, subject: str, erased_ms: int) -> set[CustomerKey]:
-    """Returns the customer and the anonymous visitors that were theirs. Erasing again changes nothing."""
+    """Returns the customer and the anonymous visitors that were or are theirs. Erasing again changes nothing."""
     key = CustomerKey(org_id, subject)
     locked = await customers.lock(connection, {key: erased_ms})
     if tombstones.covers(await tombstones.read(connection, [key]), key, erased_ms):
@@ -52,7 +52,7 @@ async def erase(connection: AsyncConnection, org_id: UUID, subject: str, erased_
     for each in erased:
         await rejected.forget(connection, each.org_id, each.subject)
     await _keep_survivors(connection, key, erased_ms)
-    return erased
+    return erased | await claims.visitors_of(connection, [key])
 
 
 async def _keep_survivors(connection: AsyncConnection, key: CustomerKey, erased_ms: int) -> None:

@@ -4,7 +4,7 @@ import re
 
 from sqlalchemy.exc import DBAPIError
 
-_REFUSED = re.compile(r"2[23]...")
+_REFUSED = re.compile(r"(22|23|54)...")
 _CONFLICT = frozenset({"40001", "40P01"})
 
 
@@ -17,7 +17,7 @@ class RefusedError(Exception):
 
 
 def refusal(error: DBAPIError) -> RefusedError | None:
-    """What to declare lost for, when the error is of SQLSTATE class 22 (data) or 23 (integrity)."""
+    """What to declare lost for, when the error is of SQLSTATE class 22 (data), 23 (integrity) or 54 (limits)."""
     sqlstate = _sqlstate(error)
     if not _REFUSED.fullmatch(sqlstate):
         return None

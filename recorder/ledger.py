@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ log = structlog.get_logger("ledger")
 T = TypeVar("T")
 
 _LONGEST_PAUSE_S = 0.05
+_DROPPED_LINE_EVERY_S = 60.0
+"""Whoever makes customers' traits overflow must not make the log overflow as well."""
 
 
 class Ledger:
@@ -30,6 +33,7 @@ class Ledger:
     def __init__(self, postgres: AsyncEngine, now_ms: NowMs = wall_now_ms) -> None:
         self._postgres = postgres
         self.now_ms = now_ms
+        self._next_dropped_line_s = 0.0
 
     async def transact(self, kind: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Commits what `work` does, starting over while others get in the way. Raises RefusedError."""
@@ -75,6 +79,11 @@ class Ledger:
         metrics.IMPRESSIONS.inc(recorded.impressions)
         metrics.CLAIMS.inc(recorded.claims)
         metrics.LOST.labels(rejected.ERASED).inc(recorded.erased)
+        metrics.TRAITS_DROPPED.inc(recorded.traits_dropped.total())
+        if recorded.traits_dropped and time.monotonic() >= self._next_dropped_line_s:
+            self._next_dropped_line_s = time.monotonic() + _DROPPED_LINE_EVERY_S
+            [(org_id, count)] = recorded.traits_dropped.most_common(1)
+            log.warning("traits_dropped", org_id=org_id, count=count)
 
     async def _record_in_parts(self, events: Sequence[Event], reason: str) -> Recorded:
         if len(events) == 1:

@@ -7,6 +7,7 @@ DUPLICATES = Counter("inapp_recorder_events_duplicate", "Events that were stored
 LOST = Counter("inapp_recorder_events_lost", "Accepted events declared lost", ["reason"])
 IMPRESSIONS = Counter("inapp_recorder_impressions", "Impressions stored")
 CLAIMS = Counter("inapp_recorder_claims", "Anonymous ids claimed by a user")
+TRAITS_DROPPED = Counter("inapp_recorder_traits_dropped", "Writes of traits that a customer had no room for")
 TRANSACTION_SECONDS = Histogram("inapp_recorder_transaction_seconds", "From BEGIN to COMMIT", ["kind"])
 RETRIES = Counter("inapp_recorder_transaction_retries", "Transactions begun anew", ["reason"])
 LAG_MS = Gauge("inapp_recorder_lag_ms", "Age of the oldest event of the last batch when it was stored")

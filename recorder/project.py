@@ -9,7 +9,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recorder import metrics
+from recorder import claims, metrics
 from recorder.customers import CustomerKey
 from recorder.states import Projection, read_states
 from wire import keys
@@ -62,6 +62,12 @@ class Projector:
         for org_id, named in by_org.items():
             for chunk in _chunks(named):
                 await self._project_chunk(org_id, chunk)
+
+    async def project_with_visitors(self, customers: Collection[CustomerKey]) -> None:
+        """These, and the anonymous visitors that they have claimed."""
+        async with self._snapshots.connect() as connection:
+            visitors = await claims.visitors_of(connection, customers)
+        await self.project([*customers, *sorted(visitors)])
 
     async def _project_chunk(self, org_id: UUID, named: Collection[str]) -> None:
         async with self._snapshots.connect() as connection:

@@ -106,7 +106,7 @@ class Rebuilder:
         """Projects the next chunk; after the last one, writes the marker or, when Redis was flushed, begins anew."""
         subjects = await self._next(rebuild)
         if subjects:
-            await self._projector.project(CustomerKey(rebuild.org_id, subject) for subject in subjects)
+            await self._projector.project_with_visitors([CustomerKey(rebuild.org_id, each) for each in subjects])
             rebuild.projected += len(subjects)
             log.debug("rebuild_progress", org_id=rebuild.org_id, projected=rebuild.projected, total=rebuild.total)
         elif rebuild.customers_done:

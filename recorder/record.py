@@ -5,7 +5,8 @@ can change under us. Only events that were not stored before touch anything else
 nothing.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -43,6 +44,8 @@ class Recorded:
     impressions: int = 0
     claims: int = 0
     erased: int = 0
+    traits_dropped: Counter[UUID] = field(default_factory=Counter)
+    """By org: writes of traits that customers had no room for."""
 
     def add(self, other: "Recorded") -> None:
         self.touched |= other.touched
@@ -51,6 +54,7 @@ class Recorded:
         self.impressions += other.impressions
         self.claims += other.claims
         self.erased += other.erased
+        self.traits_dropped += other.traits_dropped
 
 
 async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: int) -> Recorded:
@@ -62,8 +66,9 @@ async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: in
     living = [event for event in ordered if not _is_erased(erasures, event)]
     erased = [Lost(event.org_id, event.id, ERASED) for event in ordered if _is_erased(erasures, event)]
     made = await claims.first_claims(connection, _claiming(living, locked, erasures))
-    changes = await claims.apply(connection, made)
-    new = await event_rows.add(connection, _owned(living, locked, made))
+    changes, seen = await claims.apply(connection, made)
+    owned = _owned(living, locked, made)
+    new = await event_rows.add(connection, owned)
     about_messages = await message_events.among(connection, new)
     shown = await impressions.add(connection, about_messages)
     await hourly_stats.add(connection, about_messages)
@@ -72,13 +77,15 @@ async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: in
     _note_visits(new, locked.new | {item.owner for item in about_messages}, changes)
     await customers.save(connection, changes)
     await customers.delete(connection, locked.new - changes.keys())
+    visitors = await claims.visitors_of(connection, seen | _may_have_seen_more(owned, new))
     return Recorded(
-        touched=first_seen.keys() | set(locked.aliases.values()),
+        touched=first_seen.keys() | set(locked.aliases.values()) | visitors,
         stored=len(new),
         duplicates=len(batch) - len(erased) - len(new),
         impressions=shown,
         claims=len(made),
         erased=len(await rejected.add(connection, erased, now_ms)),
+        traits_dropped=_traits_dropped(changes),
     )
 
 
@@ -137,6 +144,24 @@ async def _write_traits(connection: AsyncConnection, new: Iterable[Owned], chang
         traits = changes[owner].traits
         if traits is not None and traits.write(_properties(event), event):
             changes[owner].moves = True
+
+
+def _may_have_seen_more(owned: Iterable[Owned], new: Iterable[Owned]) -> set[CustomerKey]:
+    """Whose claimed visitors may need their states anew: by events about messages, or by claims that come again."""
+    fresh = {(event.org_id, event.id) for _, event in new}
+    return {
+        owner
+        for owner, event in owned
+        if event.type in events.MESSAGE_EVENTS or (event.claims is not None and (event.org_id, event.id) not in fresh)
+    }
+
+
+def _traits_dropped(changes: Mapping[CustomerKey, Change]) -> Counter[UUID]:
+    dropped: Counter[UUID] = Counter()
+    for key, change in changes.items():
+        if change.traits is not None and change.traits.dropped:
+            dropped[key.org_id] += change.traits.dropped
+    return dropped
 
 
 def _note_visits(new: Iterable[Owned], moved: Set[CustomerKey], changes: dict[CustomerKey, Change]) -> None:

@@ -90,13 +90,14 @@ async def add(connection: AsyncConnection, new: Iterable[MessageEvent]) -> None:
     await _add(connection, counted)
 
 
-async def move(connection: AsyncConnection, claims: Mapping[CustomerKey, CustomerKey]) -> None:
-    """Adds the counts of each key to those of its value."""
+async def move(connection: AsyncConnection, claims: Mapping[CustomerKey, CustomerKey]) -> set[CustomerKey]:
+    """Adds the counts of each key to those of its value; returns the values that this changes."""
     moved: defaultdict[SeenKey, Tally] = defaultdict(Tally)
     for row in await connection.execute(_TAKE, key_arrays(claims)):
         owner = claims[CustomerKey(row.org_id, row.subject)]
         moved[SeenKey(*owner, row.message_id)].add(row.impressions, row.clicks, row.dismissals, row.recent_ms)
     await _add(connection, moved)
+    return {CustomerKey(key.org_id, key.subject) for key in moved}
 
 
 async def drop(connection: AsyncConnection, key: CustomerKey) -> None:

@@ -1,7 +1,7 @@
 """Postgres rows → the user states that edges evaluate against."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -28,15 +28,17 @@ class Projection:
 
 _OWNERS = text(
     """
-    SELECT DISTINCT subject FROM customer_aliases
+    SELECT anonymous_id, subject FROM customer_aliases
     WHERE org_id = :org_id AND anonymous_id = ANY(CAST(:anonymous_ids AS text[]))
     """
 )
 
+# A join: Postgres keeps the plan it made while the table was small, and for `= ANY` that one reads all of an org.
 _CUSTOMERS = text(
     """
-    SELECT subject, rev, traits, stamps FROM customers
-    WHERE org_id = :org_id AND subject = ANY(CAST(:subjects AS text[]))
+    SELECT customers.subject, rev, traits, stamps
+    FROM unnest(CAST(:subjects AS text[])) AS asked (subject)
+    JOIN customers ON customers.org_id = :org_id AND customers.subject = asked.subject
     """
 ).columns(traits=tables.customers.c.traits.type, stamps=tables.customers.c.stamps.type)
 
@@ -72,13 +74,14 @@ _TOMBSTONES = text(
 
 
 async def read_states(connection: AsyncConnection, org_id: UUID, asked: Collection[str]) -> list[Projection]:
-    """The states of these subjects, of the users that own them, and of the anonymous visitors that those users own.
+    """The states of these subjects, and of the users that own them.
 
     `connection` must see one snapshot throughout: a rev must never stand over older content.
     """
-    named: dict[str, Any] = {"org_id": org_id, "subjects": sorted({*asked, *await _owners(connection, org_id, asked)})}
+    owners = await _owners(connection, org_id, asked)
+    named: dict[str, Any] = {"org_id": org_id, "subjects": sorted({*asked, *owners.values()})}
     states = await _states(connection, named)
-    visitors = {subjects.anonymous(alias): _for_visitor(state) for state in states.values() for alias in state.aliases}
+    visitors = {visitor: _for_visitor(states[owner]) for visitor, owner in owners.items() if owner in states}
     absent = set(named["subjects"]) - states.keys() - visitors.keys()
     erased = {row.subject: row.rev for row in await connection.execute(_TOMBSTONES, named) if row.subject in absent}
     return [
@@ -88,11 +91,13 @@ async def read_states(connection: AsyncConnection, org_id: UUID, asked: Collecti
     ]
 
 
-async def _owners(connection: AsyncConnection, org_id: UUID, asked: Collection[str]) -> Iterable[str]:
+async def _owners(connection: AsyncConnection, org_id: UUID, asked: Collection[str]) -> dict[str, str]:
+    """Claimed visitor → user, of those that are asked for."""
     visitors = [subjects.bare_id(subject) for subject in asked if not subjects.is_user(subject)]
     if not visitors:
-        return ()
-    return (await connection.execute(_OWNERS, {"org_id": org_id, "anonymous_ids": visitors})).scalars()
+        return {}
+    rows = await connection.execute(_OWNERS, {"org_id": org_id, "anonymous_ids": visitors})
+    return {subjects.anonymous(row.anonymous_id): row.subject for row in rows}
 
 
 async def _states(connection: AsyncConnection, named: Mapping[str, Any]) -> dict[str, UserState]:

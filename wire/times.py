@@ -5,10 +5,24 @@ from datetime import UTC, datetime, timedelta
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
+EARLIEST_MS = -62_135_596_800_000
+"""The beginning of the year 1."""
+LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+
+
+def can_be_written(ms: int) -> bool:
+    return EARLIEST_MS <= ms <= LATEST_MS
+
 
 def to_iso(ms: int) -> str:
-    """`1767225600000` → `2026-01-01T00:00:00.000Z`."""
-    return (EPOCH + timedelta(milliseconds=ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    """`1767225600000` → `2026-01-01T00:00:00.000Z`.
+
+    What lies before the year 1 or after 9999 becomes the nearest moment that can be written: a column holds any
+    number, and one absurd moment must not keep everything around it from being shown.
+    """
+    moment = EPOCH + timedelta(milliseconds=min(max(ms, EARLIEST_MS), LATEST_MS))
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def to_iso_or_none(ms: int | None) -> str | None:

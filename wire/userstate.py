@@ -15,6 +15,10 @@ FORMAT = 1
 RECENT_IMPRESSIONS = 100
 """How many of the newest impressions of a message a state keeps: the most that a cap within a window can ask for."""
 
+MOST_ALIASES = 100
+"""How many anonymous ids a user may claim. People have a few devices; anybody with a public key can claim for one user
+without end, and what such a user sees is written to the state of each alias."""
+
 Stamp = tuple[int, bytes]
 """(received_ms, event id) of the event that set a trait: the later one wins, trait by trait."""
 

@@ -6,15 +6,19 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from admin import payloads
 from admin.messages.schemas import Appearance, FrequencyCap, MessageSpec, Trigger
 from wire import times
-from wire.message import MessageType, Position
+from wire.message import MessageType, Position, render_slot
+from wire.problems import NO_OBJECT, Problem
 from wire.rule_tree import to_json
 from wire.rules import parse_where
 
 Document = dict[str, Any]
 
 _PATCH_DEPTH = 4
+_OBJECTS = ("content", "trigger", "appearance", "frequencyCap")
+_MOMENTS = ("startsAt", "endsAt")
 _POSITIONS: Mapping[MessageType, Position] = {
     "banner": "top",
     "modal": "center",
@@ -39,7 +43,7 @@ def merge(target: Mapping[str, Any], patch: Mapping[str, Any], depth: int = _PAT
 
 
 def document_of(row: Row[Any]) -> Document:
-    """The authored fields of a stored message."""
+    """The authored fields of a stored message, also those that no author can have written: they fail every check."""
     return {
         "name": row.name,
         "type": row.type,
@@ -48,8 +52,8 @@ def document_of(row: Row[Any]) -> Document:
         "audienceId": _text(row.audience_id),
         "excludeAudienceIds": [str(audience_id) for audience_id in row.exclude_audience_ids],
         "appearance": row.appearance,
-        "startsAt": times.to_iso_or_none(row.starts_ms),
-        "endsAt": times.to_iso_or_none(row.ends_ms),
+        "startsAt": _moment(row.starts_ms),
+        "endsAt": _moment(row.ends_ms),
         "active": row.active,
         "priority": row.priority,
         "slot": row.slot,
@@ -57,10 +61,25 @@ def document_of(row: Row[Any]) -> Document:
     }
 
 
+def problems_of(document: Document) -> list[Problem]:
+    """What of a stored message does not fit the shape of one. What an author may leave out must be there by then."""
+    unset = [Problem("/appearance", *NO_OBJECT)] if document["appearance"] is None else []
+    return [*payloads.shape_problems(MessageSpec, document), *unset]
+
+
+def shown(document: Document) -> Document:
+    """The fields as the API gives them: null where nothing that fits is stored."""
+    objects = {name: value if isinstance(value := document[name], dict) else None for name in _OBJECTS}
+    moments = {name: times.to_iso(value) if isinstance(value := document[name], int) else value for name in _MOMENTS}
+    type_ = document["type"] if document["type"] in _POSITIONS else None
+    place = _place(type_, document["slot"], objects["appearance"])
+    return {**document, **objects, **moments, "type": type_, "renderSlot": place}
+
+
 def columns_of(spec: MessageSpec) -> dict[str, Any]:
     """The columns that a checked spec fills."""
     return {
-        "name": spec.name or spec.content.title or spec.type,
+        "name": spec.name or (spec.content.title or "").strip() or spec.type,
         "type": spec.type,
         "content": spec.content.model_dump(by_alias=True),
         "trigger": _trigger(spec.trigger),
@@ -90,6 +109,21 @@ def _appearance(appearance: Appearance, type_: MessageType) -> Document:
 
 def _cap(cap: FrequencyCap | None) -> Document | None:
     return None if cap is None or cap == FrequencyCap() else cap.model_dump(by_alias=True)
+
+
+def _moment(ms: int | None) -> str | int | None:
+    """The number itself where no calendar has it: no check takes that for a moment."""
+    return times.to_iso_or_none(ms) if ms is None or times.can_be_written(ms) else ms
+
+
+def _place(type_: str | None, slot: str | None, appearance: Document | None) -> str | None:
+    """None where nothing says it."""
+    if type_ is None or appearance is None:
+        return slot
+    try:
+        return render_slot(type_, slot, appearance)
+    except KeyError:
+        return None
 
 
 def _text(id_: UUID | None) -> str | None:

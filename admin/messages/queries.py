@@ -7,14 +7,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.messages.schemas import MessageQuery
 from admin.messages.status import has_status
+from admin.messages.stored import readable
 from admin.paging import newest_first, read_place
 from store.tables import audiences, in_app_messages, message_stats_hourly, message_user_state, message_versions
 
 _m = in_app_messages.c
+_COLUMNS = [readable(column) for column in _m]
 
 
 async def insert_message(connection: AsyncConnection, values: dict[str, Any]) -> Row[Any]:
-    return (await connection.execute(insert(in_app_messages).values(**values).returning(*_m))).one()
+    return (await connection.execute(insert(in_app_messages).values(**values).returning(*_COLUMNS))).one()
 
 
 async def insert_version(connection: AsyncConnection, **values: Any) -> None:
@@ -24,14 +26,14 @@ async def insert_version(connection: AsyncConnection, **values: Any) -> None:
 async def select_message(
     connection: AsyncConnection, org_id: UUID, message_id: UUID, *, lock: bool = False
 ) -> Row[Any] | None:
-    query = select(*_m).where(_m.org_id == org_id, _m.id == message_id)
+    query = select(*_COLUMNS).where(_m.org_id == org_id, _m.id == message_id)
     return (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
 
 
 async def list_messages(
     connection: AsyncConnection, org_id: UUID, filters: MessageQuery, now_ms: int
 ) -> Sequence[Row[Any]]:
-    query = select(*_m).where(_m.org_id == org_id)
+    query = select(*_COLUMNS).where(_m.org_id == org_id)
     if filters.status is not None:
         query = query.where(has_status(filters.status, now_ms))
     if filters.type is not None:
@@ -49,7 +51,7 @@ async def update_message(
     connection: AsyncConnection, org_id: UUID, message_id: UUID, values: dict[str, Any]
 ) -> Row[Any]:
     change = update(in_app_messages).where(_m.org_id == org_id, _m.id == message_id).values(**values)
-    return (await connection.execute(change.returning(*_m))).one()
+    return (await connection.execute(change.returning(*_COLUMNS))).one()
 
 
 async def delete_message(connection: AsyncConnection, org_id: UUID, message_id: UUID) -> None:

@@ -183,8 +183,8 @@ class MessageProblem(BaseModel):
 class Message(Answer):
     """A message with what became of it.
 
-    `renderSlot`: the place it competes for. `problems`: why the compiler left it out. Of an unpublished message
-    `version` is the one that publishing will give it.
+    `renderSlot`: the place it competes for. `problems`: why the compiler left it out, or what of it cannot be read;
+    such a part is null. Of an unpublished message `version` is the one that publishing will give it.
     """
 
     model_config = example(
@@ -202,20 +202,20 @@ class Message(Answer):
 
     id: UUID
     name: str
-    type: MessageType
+    type: MessageType | None
     status: Status
     version: int
-    content: dict[str, Any]
+    content: dict[str, Any] | None
     trigger: dict[str, Any] | None
     audience_id: str | None
     exclude_audience_ids: list[str]
-    appearance: dict[str, Any]
+    appearance: dict[str, Any] | None
     starts_at: str | None
     ends_at: str | None
     active: bool
     priority: int
     slot: str | None
-    render_slot: str
+    render_slot: str | None
     frequency_cap: dict[str, Any] | None
     problems: list[MessageProblem]
     created_at: str

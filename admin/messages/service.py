@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,8 +14,8 @@ from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.errors import conflict, not_found
 from admin.messages import checks, queries, urls
-from admin.messages.document import Document, columns_of, document_of, merge
-from admin.messages.schemas import Message, MessageQuery, MessageSpec, NewMessage
+from admin.messages.document import Document, columns_of, document_of, merge, problems_of, shown
+from admin.messages.schemas import Message, MessageProblem, MessageQuery, MessageSpec, NewMessage
 from admin.messages.status import status_of
 from admin.orgs.queries import app_schemes
 from admin.paging import page
@@ -22,9 +23,10 @@ from service.errors import invalid_payload
 from store import outbox
 from store.ids import new_id
 from wire import times
-from wire.message import render_slot
 
 S = TypeVar("S", bound=MessageSpec)
+
+_PROBLEMS = TypeAdapter(list[MessageProblem])
 
 
 async def create_message(connection: AsyncConnection, actor: Actor, payload: object, now_ms: int) -> Message:
@@ -58,12 +60,14 @@ async def list_messages(connection: AsyncConnection, org_id: UUID, query: Messag
 async def patch_message(
     connection: AsyncConnection, actor: Actor, message_id: UUID, payload: object, now_ms: int
 ) -> Message:
-    """A published message changes at once; a change of anything but `active` makes it another version."""
+    """A published message changes at once; a change of anything but `active` makes it another version.
+
+    Nothing but a pause goes without checks: it must work on whatever is stored.
+    """
     given = payloads.json_object(payload)
     row = await _writable(connection, actor, message_id)
     before = document_of(row)
-    spec = await _read(connection, actor.org_id, MessageSpec, merge(before, given), await _schemes(connection, row))
-    columns = columns_of(spec)
+    columns = {"active": False} if _is_pause(given) else await _merged(connection, row, before, given)
     changed = {name: value for name, value in columns.items() if value != row._mapping[name]}
     if not changed:
         return show(row, now_ms)
@@ -76,6 +80,17 @@ async def patch_message(
     elif after.published_ms is not None:
         await outbox.announce(connection, actor.org_id, now_ms)
     return show(after, now_ms)
+
+
+def _is_pause(given: Mapping[str, Any]) -> bool:
+    return given.keys() == {"active"} and given["active"] is False
+
+
+async def _merged(
+    connection: AsyncConnection, row: Row[Any], before: Document, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    schemes = await _schemes(connection, row)
+    return columns_of(await _read(connection, row.org_id, MessageSpec, merge(before, given), schemes))
 
 
 async def publish_message(connection: AsyncConnection, actor: Actor, message_id: UUID, now_ms: int) -> Message:
@@ -111,18 +126,26 @@ async def delete_message(connection: AsyncConnection, actor: Actor, message_id: 
 
 
 def show(row: Row[Any], now_ms: int) -> Message:
+    document = document_of(row)
     return Message(
         id=row.id,
         status=status_of(row, now_ms),
         version=row.version,
-        render_slot=render_slot(row.type, row.slot, row.appearance),
-        problems=row.problems,
+        problems=_found_problems(row) or [MessageProblem(**found._asdict()) for found in problems_of(document)],
         created_at=times.to_iso(row.created_ms),
         updated_at=times.to_iso(row.updated_ms),
         published_at=times.to_iso_or_none(row.published_ms),
         archived_at=times.to_iso_or_none(row.archived_ms),
-        **document_of(row),
+        **shown(document),
     )
+
+
+def _found_problems(row: Row[Any]) -> list[MessageProblem]:
+    """What the compiler wrote."""
+    try:
+        return _PROBLEMS.validate_python(row.problems)
+    except ValidationError:
+        return []
 
 
 async def _read(
@@ -146,8 +169,9 @@ async def _read(
 
 
 async def _schemes(connection: AsyncConnection, row: Row[Any]) -> frozenset[str]:
-    """The org's, and the one that the message has already: it may still be paused when its scheme is given up."""
-    own = urls.scheme_of(row.content["ctaUrl"] or "")
+    """The org's, and the one that the message has already: the rest may still change when its scheme is given up."""
+    url = checks.Readable(document_of(row), ()).get("/content/ctaUrl")
+    own = urls.scheme_of(url) if isinstance(url, str) else None
     return await app_schemes(connection, row.org_id) | ({own} if own else frozenset())
 
 

@@ -13,9 +13,14 @@ from wire.plain import Flaw
 Plan = Literal["free", "starter", "pro"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,31}")
-_NEVER_SCHEMES = frozenset(
-    {"about", "blob", "data", "file", "filesystem", "http", "https", "javascript", "vbscript", "view-source"}
-)
+_NEVER_SCHEMES = frozenset({
+    "about", "blob", "chrome", "content", "data", "feed", "file", "filesystem", "ftp", "http", "https", "intent",
+    "jar", "javascript", "mailto", "ms-msdt", "resource", "search-ms", "smb", "sms", "tel", "vbscript",
+    "view-source", "ws", "wss",
+})  # fmt: skip
+"""Those of browsers, systems and other people's programs: a link with one could reach anything on a device."""
+
+_NOT_AN_APPS = "Give a scheme that your own app registers, such as acme for links like acme://offers."
 
 
 def _scheme_flaw(scheme: str) -> Flaw | None:
@@ -24,7 +29,7 @@ def _scheme_flaw(scheme: str) -> Flaw | None:
             "invalid_scheme", "A scheme is 2 to 32 lowercase letters, digits and + . - and begins with a letter."
         )
     if scheme in _NEVER_SCHEMES:
-        return Flaw("scheme_not_allowed", "This is not a scheme of an app of yours.")
+        return Flaw("scheme_not_allowed", _NOT_AN_APPS)
     return None
 
 

@@ -8,14 +8,16 @@ from admin.auth import Viewer
 from admin.ids import PathId
 from admin.runtime import MomentMs, Transaction
 from admin.stats import service
-from admin.stats.schemas import MessageStats, OrgStats, StatsQuery
+from admin.stats.schemas import MessageStats, OrgStats, OrgStatsQuery, StatsQuery
 from service.http import success
 
 router = APIRouter(prefix="/in-app-messages", tags=["statistics"])
 
 
 @router.get("/stats", response_model=Envelope[OrgStats])
-async def org_stats(viewer: Viewer, connection: Transaction, now_ms: MomentMs) -> Response:
+async def org_stats(
+    viewer: Viewer, connection: Transaction, now_ms: MomentMs, _query: Annotated[OrgStatsQuery, Query()]
+) -> Response:
     """All messages together."""
     return success(await service.org_stats(connection, viewer.org_id, now_ms))
 

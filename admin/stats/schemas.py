@@ -9,6 +9,12 @@ from admin.fields import Moment
 Interval = Literal["hour", "day"]
 
 
+class OrgStatsQuery(BaseModel):
+    """Takes nothing: these are totals of all time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class StatsQuery(BaseModel):
     """From `from` (by default 30 days before `to`) to before `to` (by default now), widened to whole intervals, UTC."""
 

@@ -83,6 +83,20 @@ async def test_every_problem_of_an_orgs_settings_is_in_one_answer(api: Api) -> N
     }
 
 
+@pytest.mark.parametrize(
+    "schemes",
+    [
+        ("chrome", "content", "feed", "filesystem", "ftp", "intent", "jar", "mailto", "ms-msdt", "resource"),
+        ("search-ms", "smb", "sms", "tel", "view-source", "ws", "wss"),
+    ],
+)
+async def test_schemes_that_are_no_apps_own_are_refused_saying_what_one_is(api: Api, schemes: tuple[str, ...]) -> None:
+    error = await api.error("PATCH", "", {"appSchemes": ["acme", *schemes]}, status=422)
+    expected = [(f"/appSchemes/{index}", "scheme_not_allowed") for index in range(1, len(schemes) + 1)]
+    assert [(problem["pointer"], problem["code"]) for problem in error["details"]] == expected
+    assert all("acme://" in problem["message"] for problem in error["details"])
+
+
 async def test_tokens_can_be_required_once_there_is_a_secret_shown_once(api: Api) -> None:
     before = await api.outbox_length()
     secret = (await api.data("POST", "/identity-secret", status=201))["identitySecret"]

@@ -110,6 +110,12 @@ async def test_a_range_that_makes_no_sense_or_too_many_points_is_refused(api: Ap
     assert len((await api.data("GET", f"{path}?{widest}"))["series"]) == 2_000
 
 
+async def test_the_orgs_totals_have_no_range_and_refuse_one(api: Api) -> None:
+    for name in ("from", "to", "interval", "unit"):
+        refused = {(f"/query/{name}", "unknown_field")}
+        assert await api.problems("GET", f"/in-app-messages/stats?{name}=garbage") == refused
+
+
 async def _hour(api: Api, message_id: str, hour_ms: int, **counts: int) -> None:
     row = {"org_id": api.org.org_id, "message_id": message_id, "hour_ms": hour_ms}
     await api.execute(insert(tables.message_stats_hourly).values(**row, **counts))

@@ -150,11 +150,25 @@ async def test_a_bundle_that_was_lost_is_written_again(redis: Redis) -> None:
     assert (await read_org(redis, ORG))[0].version == version(2)
 
 
-async def test_writing_a_bundle_that_is_there_changes_neither_its_bytes_nor_its_lifetime(redis: Redis) -> None:
+async def test_bytes_that_went_bad_are_written_again(redis: Redis) -> None:
     made = compiled(version(1))
     [sha] = made.bundles
     await publish(redis, ORG, made)
-    await write_bundles(redis, ORG, {sha: b"other", "new": b"new"})
+    await redis.set(keys.bundle(ORG, sha), b"garbage")
+    await publish(redis, ORG, compiled(version(2)))
+    assert (await read_org(redis, ORG))[0].version == version(2)
+    await redis.delete(keys.manifest(ORG), keys.bundle(ORG, sha))
+    await redis.hset(keys.manifest(ORG), "not", "text")
+    await redis.hset(keys.bundle(ORG, sha), "not", "text")
+    await publish(redis, ORG, compiled(version(3)))
+    assert (await read_org(redis, ORG))[0].version == version(3)
+
+
+async def test_writing_a_bundle_that_is_there_does_not_change_its_lifetime(redis: Redis) -> None:
+    made = compiled(version(1))
+    [sha] = made.bundles
+    await publish(redis, ORG, made)
+    await write_bundles(redis, ORG, {sha: made.bundles[sha], "new": b"new"})
     data: Any = await redis.get(keys.bundle(ORG, sha))
     assert sha_of(data) == sha
     assert await redis.ttl(keys.bundle(ORG, sha)) == -1

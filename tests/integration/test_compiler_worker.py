@@ -270,6 +270,72 @@ async def test_showing_problems_never_asks_for_another_compile(
     assert await org.revision() == 1
 
 
+async def damage_bundle(redis: Redis, org: Authored, found: Manifest) -> None:
+    await redis.set(keys.bundle(org.org_id, found.bundles["everyone"]), b"garbage")
+
+
+async def delete_bundle(redis: Redis, org: Authored, found: Manifest) -> None:
+    await redis.delete(keys.bundle(org.org_id, found.bundles["everyone"]))
+
+
+async def damage_manifest(redis: Redis, org: Authored, found: Manifest) -> None:
+    await redis.set(keys.manifest(org.org_id), b"garbage")
+
+
+async def turn_manifest_back(redis: Redis, org: Authored, found: Manifest) -> None:
+    before = replace(found, version=found.version._replace(revision=found.version.revision - 1))
+    await redis.set(keys.manifest(org.org_id), before.encode())
+
+
+async def make_manifest_nonsense(redis: Redis, org: Authored, found: Manifest) -> None:
+    nonsense: Any = {"everyone": 7}
+    await redis.set(keys.manifest(org.org_id), replace(found, bundles=nonsense).encode())
+
+
+async def make_manifest_a_hash(redis: Redis, org: Authored, found: Manifest) -> None:
+    await redis.delete(keys.manifest(org.org_id))
+    await redis.hset(keys.manifest(org.org_id), "not", "text")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        damage_bundle,
+        delete_bundle,
+        damage_manifest,
+        turn_manifest_back,
+        make_manifest_nonsense,
+        make_manifest_a_hash,
+    ],
+)
+async def test_what_went_bad_in_redis_is_found_and_published_again(
+    redis: Redis, postgres: AsyncEngine, org: Authored, harm: Any
+) -> None:
+    """By a compiler that only looks when it is told to."""
+    message_id, other = await org.add_message(), await author(postgres)
+    compiler = worker.Worker(postgres, redis, await lease_of(postgres))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(compiler.run)
+        await compiler._reconcile_once()
+        await until_published(redis, org, message_id)
+        await until_published(redis, other)
+        await eventually_async(lambda: idle(compiler))
+        await compiler._inspect_once()
+        assert await idle(compiler)
+        sound = await manifest(redis, org)
+        assert sound is not None
+        await harm(redis, org, sound)
+        await compiler._inspect_once()
+        await until_published(redis, org, message_id)
+        await eventually_async(lambda: idle(compiler))
+        mended = await manifest(redis, org)
+        assert mended is not None and mended.version > sound.version
+        await compiler._inspect_once()
+        assert await idle(compiler)
+        tasks.cancel_scope.cancel()
+    assert await other.revision() == 1
+
+
 async def idle(compiler: worker.Worker) -> bool:
     """Whether no org waits to be compiled, or is with a taker."""
     backlog = compiler._backlog

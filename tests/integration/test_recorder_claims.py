@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.recorder_world import NOW_MS, World, event
 from wire import events
-from wire.userstate import Seen, UserState
+from wire.userstate import MOST_ALIASES, Seen, UserState
 
 pytestmark = pytest.mark.anyio
 
@@ -132,3 +132,17 @@ async def test_users_who_race_for_a_visitor_and_its_events_leave_one_owner(world
     assert await world.rows("SELECT sum(impressions) FROM message_user_state") == [(60,)]
     owners = dict(await world.rows("SELECT anonymous_id, subject FROM customer_aliases"))
     assert set(owners) == set(names)
+
+
+@pytest.mark.parametrize("size", [1000, 30])
+async def test_a_claim_past_the_most_aliases_of_a_user_is_stored_and_claims_nothing(world: World, size: int) -> None:
+    names = [f"x{n:03}" for n in range(MOST_ALIASES + 20)]
+    sent = [world.identify("ada", name, properties={name: 1}, at_ms=NOW_MS + n) for n, name in enumerate(names)]
+    for start in range(0, len(sent), size):
+        await world.record(*sent[start : start + size])
+    assert (await world.known_state("u:ada")).aliases == set(names[:MOST_ALIASES])
+    assert names[-1] in (await world.known_state("u:ada")).traits
+    assert await world.count("events") == len(names)
+    assert await world.rows("SELECT subject FROM customers") == [("u:ada",)]
+    await world.record(world.identify("bob", names[-1]))
+    assert (await world.known_state("u:bob")).aliases == {names[-1]}

@@ -25,7 +25,37 @@ async def test_each_call_that_moves_states_announces_them_with_the_next_sequence
     assert set(announced) == {"u:ada", "u:zoë", "a:x"}
     revs = {subject: (await world.known_state(subject)).rev for subject in announced}
     assert announced["u:zoë"] == revs["u:zoë"]
-    assert sorted(codec.unpack(second[b"body"])) == [["a:x", revs["a:x"]], ["u:ada", revs["u:ada"]]]
+    assert codec.unpack(second[b"body"]) == [["u:ada", revs["u:ada"]]]
+
+
+def moved(change: dict[bytes, bytes]) -> set[str]:
+    return {subject for subject, _ in codec.unpack(change[b"body"])}
+
+
+async def test_a_claim_moves_the_users_other_visitors_only_when_it_brings_something_seen(world: World) -> None:
+    message_id = await world.add_message()
+    await world.record(*(world.identify("ada", name) for name in "xy"))
+    await world.record(world.identify("ada", "z"))
+    await world.record(world.about(message_id, visitor="w"))
+    await world.record(world.identify("ada", "w"))
+    await world.record(world.identify("ada", "w", properties={"plan": "pro"}, at_ms=NOW_MS + 1))
+    assert [moved(change) for change in await world.changes()] == [
+        {"u:ada", "a:x", "a:y"},
+        {"u:ada", "a:z"},
+        {"a:w"},
+        {"u:ada", "a:x", "a:y", "a:z", "a:w"},
+        {"u:ada", "a:w"},
+    ]
+
+
+@pytest.mark.parametrize("what", ["claim", "impression"])
+async def test_a_batch_that_comes_again_moves_all_visitors_that_it_may_have_moved(world: World, what: str) -> None:
+    message_id = await world.add_message()
+    await world.record(world.identify("ada", "x"), world.about(message_id, visitor="y"))
+    sent = world.identify("ada", "y") if what == "claim" else world.about(message_id, user="ada")
+    await world.ledger.record([sent])
+    await world.record(sent)
+    assert (await world.known_state("a:x")).seen == (await world.known_state("u:ada")).seen != {}
 
 
 async def test_a_state_never_goes_back(world: World) -> None:

@@ -167,3 +167,12 @@ async def test_flushes_restarts_and_new_orgs_are_noticed(
         await rebuild(make(again))
         assert await marker(again) == Marker(await run_id(again), NOW_MS)
         assert (await again.known_state("u:ada")).traits == {"plan": "free"}
+
+
+async def test_all_visitors_of_a_user_are_there_again_after_a_flush(world: World, rebuilder: Rebuilder) -> None:
+    message_id = await world.add_message()
+    await world.record(*(world.identify("ada", name) for name in "xyz"), world.about(message_id, user="ada"))
+    before = {name: await world.known_state(f"a:{name}") for name in "xyz"}
+    await world.redis.flushall()
+    await rebuild(rebuilder)
+    assert {name: await world.known_state(f"a:{name}") for name in "xyz"} == before

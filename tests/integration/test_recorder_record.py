@@ -5,10 +5,13 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
+from recorder import metrics
 from tests.support.recorder_world import HOUR_MS, NOW_MS, World, event
 from wire import events
 from wire.intake import Source, read_events
+from wire.traits import MOST_TRAITS
 from wire.userstate import Seen
 
 pytestmark = pytest.mark.anyio
@@ -211,3 +214,19 @@ async def test_recorders_that_meet_the_same_customers_at_once_lose_nothing(world
     by_customer = "SELECT subject, count(*) FROM in_app_message_impressions GROUP BY 1"
     for subject, count in await world.rows(by_customer):
         assert (await world.known_state(subject)).seen[str(message_id)].impressions == count
+
+
+async def test_traits_past_the_bound_are_dropped_counted_and_logged_once_in_a_while(world: World) -> None:
+    before = metrics.TRAITS_DROPPED._value.get()
+    many = {f"t{n}": n for n in range(MOST_TRAITS + 10)}
+    with capture_logs() as logs:
+        await world.record(world.identify("ada", properties=many))
+        await world.record(world.identify("ada", properties={"new": 1, "t0": 2}, at_ms=NOW_MS + 1))
+    state = await world.known_state("u:ada")
+    assert state.traits == {f"t{n}": n for n in range(MOST_TRAITS)} | {"t0": 2}
+    assert set(state.stamps) == set(state.traits)
+    assert metrics.TRAITS_DROPPED._value.get() - before == 11
+    assert [entry for entry in logs if entry["event"] == "traits_dropped"] == [
+        {"event": "traits_dropped", "log_level": "warning", "org_id": world.org_id, "count": 10}
+    ]
+    assert await world.count("events") == 2

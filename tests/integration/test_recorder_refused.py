@@ -1,3 +1,5 @@
+import secrets
+
 import pytest
 
 from recorder import ledger as ledger_module
@@ -76,3 +78,12 @@ async def test_conflicts_between_transactions_are_tried_again(world: World, monk
     recorded = await Ledger(world.engine).record([world.event("paid", "ada")])
     assert (recorded.stored, failures) == (1, [])
     assert await world.count("events") == 1
+
+
+async def test_what_is_past_a_limit_of_postgres_is_set_aside_as_well(world: World) -> None:
+    """An index takes no more than a third of a page."""
+    bad = world.event("paid", secrets.token_hex(10_000))
+    assert (await world.record(world.event("paid", "ada"), bad)).stored == 1
+    assert await world.rows("SELECT event_id, reason FROM rejected_events") == [
+        (bad.id, "54000 ProgramLimitExceededError")
+    ]

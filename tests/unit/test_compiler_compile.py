@@ -194,6 +194,7 @@ def test_the_manifest_names_version_keys_and_settings() -> None:
         ({"trigger": {"weather": "rain"}}, {("/trigger/weather", "unknown_field")}),
         ({"trigger": {"eventType": "9 lives"}}, {("/trigger/eventType", "invalid_event_type")}),
         ({"trigger": {"delaySeconds": 301}}, {("/trigger/delaySeconds", "out_of_range")}),
+        ({"trigger": {"delaySeconds": 1.5}}, {("/trigger/delaySeconds", "wrong_type")}),
         (
             {"trigger": {"where": [{"property": "n", "op": "eq", "value": 1}]}},
             {("/trigger/where", "event_type_missing")},
@@ -220,6 +221,8 @@ def test_the_manifest_names_version_keys_and_settings() -> None:
         ),
         ({"slot": ""}, {("/slot", "invalid_slot")}),
         ({"starts_ms": 10**15}, {("/startsAt", "out_of_range")}),
+        ({"starts_ms": -62_135_596_800_001}, {("/startsAt", "out_of_range")}),
+        ({"ends_ms": 253_402_300_800_000}, {("/endsAt", "out_of_range")}),
         ({"ends_ms": 2**63 - 1}, {("/endsAt", "out_of_range")}),
     ],
     ids=str,

@@ -9,7 +9,7 @@ from edge.people import NOTHING_KNOWN, People
 from engine.state import with_events
 from tests.support.spooling import event
 from wire.events import IDENTIFIED, IMPRESSION, Event
-from wire.userstate import Seen, UserState
+from wire.userstate import MOST_ALIASES, Seen, UserState
 
 ORG = UUID(int=7)
 MESSAGE = str(UUID(int=1))
@@ -60,8 +60,8 @@ def test_a_claim_concerns_both_the_user_and_the_anonymous_visitor() -> None:
     overlay = Overlay()
     overlay.add(1, [claim()])
     assert overlay.subjects(1) == {(ORG, "u:ada"), (ORG, "a:x")}
-    assert overlay.claims((ORG, "u:ada")) == {"x"}
-    assert overlay.claims((ORG, "a:x")) == set()
+    assert overlay.claims((ORG, "u:ada")) == ["x"]
+    assert overlay.claims((ORG, "a:x")) == []
     assert overlay.events((ORG, "a:x")) == []
 
 
@@ -119,6 +119,22 @@ class TestPeople:
         state = await self.state(overlay, States(a_x=seen_once(2)), "ada", None)
         assert state is not None and state.seen[MESSAGE].impressions == 1
         assert state.traits == {"plan": "gold"}
+
+    @pytest.mark.parametrize("listed", [0, 60, MOST_ALIASES])
+    async def test_no_more_claims_count_than_a_user_may_have_aliases(self, listed: int) -> None:
+        overlay = Overlay()
+        overlay.add(1, [claim(anonymous_id=f"x{n}") for n in range(MOST_ALIASES + 50)])
+        ada = UserState(rev=2, aliases=frozenset(f"x{n}" for n in range(listed)))
+        visitors = {f"a_x{n}": seen_once(n) for n in range(MOST_ALIASES + 50)}
+        state = await self.state(overlay, States(u_ada=ada, **visitors), "ada", None)
+        seen = {} if state is None else state.seen
+        assert seen.get(MESSAGE, Seen()).impressions == MOST_ALIASES - listed
+        assert seen.get(MESSAGE, Seen()).recent_ms == tuple(range(MOST_ALIASES - 1, listed - 1, -1))
+
+    async def test_the_visitor_that_comes_along_counts_though_the_user_can_claim_no_more(self) -> None:
+        ada = UserState(rev=2, aliases=frozenset(f"x{n}" for n in range(MOST_ALIASES)))
+        state = await self.state(Overlay(), States(u_ada=ada, a_new=seen_once(2)), "ada", "new")
+        assert state is not None and state.seen[MESSAGE].impressions == 1
 
     async def test_what_leaves_the_overlay_while_states_are_read_still_counts(self) -> None:
         overlay = Overlay()

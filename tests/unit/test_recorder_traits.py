@@ -2,6 +2,7 @@ from uuid import UUID
 
 from recorder.traits import Traits
 from wire.events import IDENTIFIED, Event
+from wire.traits import MOST_TRAITS
 
 
 def at(received_ms: int, id_: int = 1) -> Event:
@@ -39,3 +40,23 @@ def test_what_was_written_up_to_a_moment_can_be_forgotten() -> None:
     traits.keep_after(1)
     assert traits.values == {"new": 2, "both": 2}
     assert set(traits.stamps) == {"new", "both", "gone"}
+
+
+def test_a_trait_there_is_no_room_for_is_dropped_and_counted() -> None:
+    traits = Traits()
+    assert traits.write({f"t{n}": None for n in range(MOST_TRAITS)}, at(1))
+    assert not traits.write({"new": 1}, at(2))
+    assert traits.write({"t0": 1, "new": 1}, at(3))
+    assert (traits.values, len(traits.stamps), traits.dropped) == ({"t0": 1}, MOST_TRAITS, 2)
+    traits.keep_after(2)
+    assert traits.write({"new": 1}, at(4))
+
+
+def test_a_merge_takes_the_earlier_traits_first_while_there_is_room() -> None:
+    mine, theirs = Traits(), Traits()
+    mine.write({f"t{n}": 1 for n in range(MOST_TRAITS - 1)}, at(5))
+    theirs.write({"late": 1}, at(2))
+    theirs.write({"early": 1}, at(1))
+    mine.merge(theirs)
+    assert "early" in mine.values and "late" not in mine.stamps
+    assert mine.dropped == 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.state import union, with_events
 from wire import codec
 from wire.events import CLICKED, DISMISSED, IDENTIFIED, IMPRESSION, Event
+from wire.traits import MOST_TRAITS
 from wire.userstate import RECENT_IMPRESSIONS, Seen, UserState
 
 ORG = UUID(int=1)
@@ -54,6 +55,21 @@ def test_a_union_is_what_one_state_would_have_become(mine: list[Event], theirs: 
 def test_a_null_takes_a_trait_away_for_good() -> None:
     state = with_events(UserState(), [identified({"plan": None}, 2, 1), identified({"plan": "free"}, 1, 2)])
     assert state.traits == {}
+
+
+def test_a_trait_there_is_no_room_for_is_dropped() -> None:
+    many: dict[str, object] = {f"t{n}": 1 for n in range(MOST_TRAITS)}
+    full = with_events(UserState(), [identified(many, 1)])
+    later = with_events(full, [identified({"new": 1, "t0": None}, 2, 2), identified({"new": 1, "t1": 2}, 3, 3)])
+    assert later.traits == {name: value for name, value in (many | {"t1": 2}).items() if name != "t0"}
+    assert set(later.stamps) == set(many)
+
+
+def test_a_union_takes_the_earlier_traits_first_while_there_is_room() -> None:
+    almost_full = with_events(UserState(), [identified({f"t{n}": 1 for n in range(MOST_TRAITS - 1)}, 5)])
+    theirs = with_events(UserState(), [identified({"late": 1}, 2, 2), identified({"early": 1}, 1, 3)])
+    both = union(almost_full, theirs)
+    assert "early" in both.traits and "late" not in both.stamps
 
 
 def test_an_impression_counts_once_and_the_newest_come_first() -> None:

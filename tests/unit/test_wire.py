@@ -65,6 +65,23 @@ def test_moments_survive_json(ms: int) -> None:
     assert times.from_iso(times.to_iso(ms)) == ms
 
 
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (-62_135_596_800_000, "0001-01-01T00:00:00.000Z"),
+        (-62_135_596_800_001, "0001-01-01T00:00:00.000Z"),
+        (-(2**63), "0001-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
+        (2**63 - 1, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_a_moment_that_no_calendar_has_is_written_as_the_nearest_one(ms: int, text: str) -> None:
+    assert times.to_iso(ms) == text
+    assert times.can_be_written(ms) == (times.from_iso(text) == ms)
+
+
 def test_moments_have_milliseconds_and_an_offset() -> None:
     assert times.to_iso(1_767_225_600_005) == "2026-01-01T00:00:00.005Z"
     assert times.from_iso("2026-01-01T02:00:00+02:00") == 1_767_225_600_000
