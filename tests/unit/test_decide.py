@@ -99,6 +99,7 @@ TRIGGERED = {
         (Context(event=Occasion("other", {"pages": 3})), False),
         (Context(url="https://app.example.com/x", event=Occasion("report.exported", {"pages": 3}), resolve=True), True),
         (Context(url="https://app.example.com/x", resolve=True), False),
+        (Context(event=Occasion("report.exported", {"pages": 3}), resolve=True), False),
     ],
 )
 def test_what_the_context_says_must_match_and_what_it_leaves_out_cannot_win_a_slot(

@@ -114,6 +114,11 @@ def test_without_an_id_a_blind_resend_is_the_same_event_and_twins_in_one_request
     assert len({event.id for event in first}) == 3
 
 
+def test_the_same_content_in_two_orgs_is_two_events() -> None:
+    event = raw(timestamp="2026-01-02T03:04:05.678Z")
+    assert taken(event)[0].id != taken(event, at=source(OTHER_ORG))[0].id
+
+
 def test_a_new_identity_token_does_not_make_it_another_event() -> None:
     when = "2026-01-02T03:04:05.678Z"
     one, other = taken(raw(timestamp=when, identityToken="a")), taken(raw(timestamp=when, identityToken="b"))
