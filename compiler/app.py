@@ -10,7 +10,6 @@ from typing import NoReturn
 from uuid import UUID
 
 import structlog
-from fastapi import FastAPI
 from pydantic import Field
 from redis.asyncio import Redis
 from sqlalchemy import func, select
@@ -43,18 +42,9 @@ class CompilerSettings(PostgresSettings, RedisSettings):
 
 def run(settings: CompilerSettings) -> NoReturn:
     """Serves its health until it is told to stop. Logs must be configured."""
-    serve(create_app(settings), host=settings.host, port=settings.port, name="compiler")
-
-
-def create_app(settings: CompilerSettings) -> FastAPI:
     health = Health()
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, health):
-            yield
-
-    return health_app("compiler", health, lifespan=lifespan)
+    app = health_app("compiler", health, work=running(settings, health))
+    serve(app, host=settings.host, port=settings.port, name="compiler")
 
 
 @asynccontextmanager

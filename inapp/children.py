@@ -17,6 +17,7 @@ from inapp.embedded.processes import command_line, end, read_pid
 STOP_TIMEOUT_S = 20.0
 _RESTART_WAIT_S = 1.0
 _POLL_TIMEOUT_S = 2.0
+_TAIL_LINES = 15
 
 
 class ChildError(RuntimeError):
@@ -110,5 +111,5 @@ class Child:
         if self._log is not None:
             self._log.close()
 
-    def tail(self, lines: int = 15) -> str:
-        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
+    def tail(self) -> str:
+        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_TAIL_LINES:])

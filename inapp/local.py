@@ -111,8 +111,9 @@ class Local:
             return urls[0].result(), urls[1].result()
         except BaseException:
             _ignore_signals()
-            pool.shutdown(wait=True)  # what is being started must be there to be stopped
             raise
+        finally:
+            pool.shutdown(wait=True)  # what is being started must be there to be stopped
 
     def _server(self, embedded: EmbeddedServer) -> str:
         given = os.environ.get(embedded.variable)

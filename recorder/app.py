@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NoReturn
 
-from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -34,18 +33,9 @@ class RecorderSettings(PostgresSettings, RedisSettings):
 
 def run(settings: RecorderSettings) -> NoReturn:
     """Serves its health until it is told to stop. Logs must be configured."""
-    serve(create_app(settings), host=settings.host, port=settings.port, name="recorder")
-
-
-def create_app(settings: RecorderSettings) -> FastAPI:
     health = Health()
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, health):
-            yield
-
-    return health_app("recorder", health, lifespan=lifespan)
+    app = health_app("recorder", health, work=running(settings, health))
+    serve(app, host=settings.host, port=settings.port, name="recorder")
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """GET /healthz, /readyz and /metrics: plain JSON outside the API's envelope, for machines that run processes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,6 @@ import orjson
 import structlog
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.types import Lifespan
 
 from service.http import install_http
 from service.logs import one_line
@@ -108,8 +108,14 @@ def _answer(ok: bool, key: str, value: Mapping[str, Any]) -> Response:
     return Response(body, 200 if ok else 503, headers=headers)
 
 
-def health_app(name: str, health: Health, *, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
-    """The whole HTTP side of a process without an API of its own; its work lives in `lifespan`."""
+def health_app(name: str, health: Health, *, work: AbstractAsyncContextManager[object] | None = None) -> FastAPI:
+    """The whole HTTP side of a process without an API of its own; `work` is entered while it is served."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with work or nullcontext():
+            yield
+
     app = FastAPI(title=name, lifespan=lifespan, openapi_url=None)
     install_http(app, max_body_bytes=0)
     app.include_router(health_routes(health))
