@@ -180,7 +180,7 @@ class Fetch:
         return answer(table, person(table, state, request.traits, now_ms, verified=verified), request, now_ms)
 
 
-_UNPROVEN = Person(frozenset(), {}, known=False, verified=False)
+_UNPROVEN = Person(0, {}, known=False, verified=False)
 """A user who may be anyone: not even what they have seen can be told."""
 
 

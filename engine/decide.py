@@ -44,11 +44,12 @@ class Context:
 class Person:
     """Somebody, as far as known now.
 
-    `known` false: their state could not be had. `verified` false: who they are is not proven.
+    `audiences`: the mask of those that they are in. `known` false: their state could not be had. `verified` false: who
+    they are is not proven.
     `changes_ms`: the first moment after now at which `audiences` can change by itself.
     """
 
-    audiences: frozenset[str]
+    audiences: int
     seen: Mapping[str, Seen]
     changes_ms: int | None = None
     known: bool = True
@@ -67,7 +68,7 @@ class Decision(NamedTuple):
     changes_ms: int | None
 
 
-NOBODY = Person(frozenset(), {}, known=False)
+NOBODY = Person(0, {}, known=False)
 """Somebody whose state could not be had."""
 
 
@@ -75,7 +76,9 @@ def person(
     table: OrgTable, state: UserState, traits: Mapping[str, Any], now_ms: int, *, verified: bool = True
 ) -> Person:
     """`traits` count on top of the state's own, for this once."""
-    audiences, changes_ms = table.membership.evaluate({**state.traits, **traits}, state.static_audiences, now_ms)
+    audiences, changes_ms = table.membership.evaluate(
+        {**state.traits, **traits}, state.rings, state.static_audiences, now_ms
+    )
     return Person(audiences, state.seen, changes_ms, verified=verified)
 
 
@@ -114,11 +117,11 @@ def _unfit_person(prepared: PreparedMessage, person: Person) -> str | None:
         return STATE_UNKNOWN
     if not person.verified and prepared.is_targeted:
         return UNVERIFIED
-    if prepared.audience_id is not None and prepared.audience_id not in person.audiences:
+    if prepared.audience & ~person.audiences:
         return NOT_IN_AUDIENCE
-    if not person.audiences.isdisjoint(prepared.message.exclude_audience_ids):
+    if prepared.excluded & person.audiences:
         return IN_EXCLUDED_AUDIENCE
-    if prepared.trigger.audience_id is not None and prepared.trigger.audience_id not in person.audiences:
+    if prepared.trigger_audience & ~person.audiences:
         return NOT_IN_TRIGGER_AUDIENCE
     return None
 

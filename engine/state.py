@@ -1,10 +1,11 @@
 """Laying events over a user state, and one state over another: what the recorder does in SQL, done in memory."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from engine.features import NO_FEATURES, FeatureIndex, Rings
 from wire import codec, events
 from wire.events import Event
 from wire.traits import Room
@@ -13,11 +14,19 @@ from wire.userstate import RECENT_IMPRESSIONS, Seen, Stamp, UserState
 _NEVER: Stamp = (-1, b"")
 
 
-def with_events(state: UserState, overlay: Iterable[Event]) -> UserState:
-    """The state once these events are in it; one that is in it already, or comes twice, changes nothing."""
+def with_events(state: UserState, overlay: Iterable[Event], features: FeatureIndex = NO_FEATURES) -> UserState:
+    """The state once these events are in it; one that is in it already, or comes twice, changes nothing.
+
+    An event about a message, or of a feature, counts as being in it when the state has as many of that very
+    millisecond: of two at one millisecond that came through two edges, the second may count a moment later.
+    """
     rendered: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    happened: defaultdict[str, Counter[int]] = defaultdict(Counter)
     identifies: list[Event] = []
     for event in {event.id: event for event in overlay}.values():
+        if features.watches(event.type):
+            for feature_id, _ in features.of(event.type, codec.from_json(event.properties)):
+                happened[feature_id][event.occurred_ms] += 1
         if event.type == events.IDENTIFIED:
             identifies.append(event)
         elif event.type == events.IMPRESSION:
@@ -26,6 +35,8 @@ def with_events(state: UserState, overlay: Iterable[Event]) -> UserState:
             state = _with_answer(state, event)
     for message_id, moments in rendered.items():
         state = _with_impressions(state, message_id, moments)
+    if happened:
+        state = _with_moments(state, happened)
     return _with_traits(state, identifies) if identifies else state
 
 
@@ -48,6 +59,7 @@ def union(user: UserState, anonymous: UserState) -> UserState:
         stamps=stamps,
         static_audiences=user.static_audiences | anonymous.static_audiences,
         seen=seen,
+        rings=_united(user.rings, anonymous.rings),
     )
 
 
@@ -94,6 +106,19 @@ def _with_impressions(state: UserState, message_id: str, moments: Counter[int]) 
     return replace(state, seen={**state.seen, message_id: counted})
 
 
+def _with_moments(state: UserState, happened: Mapping[str, Counter[int]]) -> UserState:
+    rings = dict(state.rings)
+    for feature_id, moments in happened.items():
+        ring = rings.get(feature_id, ())
+        rings[feature_id] = _newest_first(*ring, *(moments - Counter(ring)).elements())
+    return replace(state, rings=rings)
+
+
+def _united(mine: Rings, theirs: Rings) -> Rings:
+    """Longer than either, which decides nothing differently."""
+    return {**mine, **{id_: _newest_first(*mine.get(id_, ()), *ring) for id_, ring in theirs.items()}}
+
+
 def _add(mine: Seen, theirs: Seen) -> Seen:
     return Seen(
         mine.impressions + theirs.impressions,
@@ -104,4 +129,8 @@ def _add(mine: Seen, theirs: Seen) -> Seen:
 
 
 def _newest(moments: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted(moments, reverse=True)[:RECENT_IMPRESSIONS])
+    return _newest_first(*moments)[:RECENT_IMPRESSIONS]
+
+
+def _newest_first(*moments: int) -> tuple[int, ...]:
+    return tuple(sorted(moments, reverse=True))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from engine.features import FeatureIndex, preparing
 from engine.rules import Membership, compile_pattern, compile_rules, compile_where
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, Settings, Version
 from wire.rule_tree import Rule
@@ -29,9 +30,14 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class PreparedMessage:
+    """`audience`, `excluded`, `trigger_audience`: masks as `Membership` has them; 0 where no audience is named."""
+
     message: CompiledMessage
     audience_id: str | None
     trigger: Trigger
+    audience: int = 0
+    excluded: int = 0
+    trigger_audience: int = 0
 
     @property
     def needs_state(self) -> bool:
@@ -53,6 +59,7 @@ class OrgTable:
     keys: frozenset[bytes]
     settings: Settings
     membership: Membership
+    features: FeatureIndex
     messages: tuple[PreparedMessage, ...]
 
 
@@ -61,14 +68,26 @@ def prepare(manifest: Manifest, bundles: Mapping[str, Bundle]) -> OrgTable:
     if set(bundles) != set(manifest.bundles):
         raise TableError("the bundles are not those of the manifest")
     try:
-        membership = compile_rules(_rules(bundles))
-        messages = [_prepare_message(message, bundle) for bundle in bundles.values() for message in bundle.messages]
+        rules = _rules(bundles)
+        membership = compile_rules(rules, (id_ for id_ in bundles if id_ not in rules and id_ != EVERYONE))
+        messages = [
+            _prepare_message(message, bundle, membership) for bundle in bundles.values() for message in bundle.messages
+        ]
+    except KeyError as error:
+        raise TableError(f"a message names an audience without a bundle: {error}") from error
     except ValueError as error:
         raise TableError(f"a bundle cannot be compiled: {error}") from error
     if len(messages) != manifest.message_count:
         raise TableError(f"{len(messages)} messages where the manifest says {manifest.message_count}")
+    if unready := preparing(rules, {feature.id: feature.kept for feature in manifest.features}):
+        raise TableError(f"the manifest lacks features of audience {min(unready)}")
     return OrgTable(
-        manifest.version, manifest.keys, manifest.settings, membership, tuple(sorted(messages, key=_precedence))
+        manifest.version,
+        manifest.keys,
+        manifest.settings,
+        membership,
+        FeatureIndex(manifest.features),
+        tuple(sorted(messages, key=_precedence)),
     )
 
 
@@ -76,9 +95,17 @@ def _rules(bundles: Mapping[str, Bundle]) -> dict[str, Rule]:
     return {id_: parse_rule(bundle.rule) for id_, bundle in bundles.items() if bundle.rule is not None}
 
 
-def _prepare_message(message: CompiledMessage, bundle: Bundle) -> PreparedMessage:
+def _prepare_message(message: CompiledMessage, bundle: Bundle, membership: Membership) -> PreparedMessage:
     audience_id = None if bundle.audience_id == EVERYONE else bundle.audience_id
-    return PreparedMessage(message, audience_id, _prepare_trigger(message))
+    trigger = _prepare_trigger(message)
+    return PreparedMessage(
+        message,
+        audience_id,
+        trigger,
+        membership.mask_of([audience_id] if audience_id else ()),
+        membership.mask_of(message.exclude_audience_ids),
+        membership.mask_of([trigger.audience_id] if trigger.audience_id else ()),
+    )
 
 
 def _prepare_trigger(message: CompiledMessage) -> Trigger:

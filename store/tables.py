@@ -83,11 +83,13 @@ audiences = Table(
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False, server_default=""),
     Column("rule", JSONB(none_as_null=True)),
+    Column("preparing", Boolean, nullable=False, server_default=false()),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     UniqueConstraint("org_id", "name"),
 )
-"""`rule` null: a static audience, whose members are `audience_members`."""
+"""`rule` null: a static audience, whose members are `audience_members`. `preparing`: events that its rule, or one that
+it refers to, asks about are still being gathered; kept by `store.features.mark_preparing`."""
 
 in_app_messages = Table(
     "in_app_messages",
@@ -108,6 +110,7 @@ in_app_messages = Table(
     Column("priority", SmallInteger, nullable=False),
     Column("slot", Text),
     Column("frequency_cap", JSONB(none_as_null=True)),
+    Column("goal", JSONB(none_as_null=True)),
     Column("problems", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
@@ -228,7 +231,50 @@ message_stats_hourly = Table(
     Column("dismissals", BigInteger, nullable=False, server_default=text("0")),
     Column("conversions", BigInteger, nullable=False, server_default=text("0")),
 )
-"""`hour_ms`: when the hour begins in which the events occurred. `conversions` stays 0: nothing counts them yet."""
+"""`hour_ms`: when the hour begins in which the events occurred; of a conversion: the goal's event."""
+
+in_app_message_conversions = Table(
+    "in_app_message_conversions",
+    metadata,
+    Column("org_id", Uuid, primary_key=True),
+    Column("message_id", Uuid, primary_key=True),
+    Column("subject", Text(collation="C"), primary_key=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("occurred_ms", BigInteger, nullable=False),
+    Index(None, "org_id", "subject"),
+)
+"""Who reached a message's goal, by which event: at most once a person and message."""
+
+event_features = Table(
+    "event_features",
+    metadata,
+    Column("org_id", Uuid, primary_key=True),
+    Column("id", Text(collation="C"), primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("where", JSONB, nullable=False),
+    Column("kept", Integer, nullable=False),
+    Column("ready", Integer, nullable=False, server_default=text("0")),
+    Column("done", BigInteger, nullable=False, server_default=text("0")),
+    Column("total", BigInteger, nullable=False, server_default=text("0")),
+    Column("after", Text(collation="C")),
+    Column("created_ms", BigInteger, nullable=False),
+)
+"""What the rules of an org's audiences ask about events; a `wire.features.Feature` with its id.
+
+`kept`: how many moments every new event is kept among; `ready`: how many of them are gathered from past events too, for
+everybody. While `ready < kept` the past is being gathered: `done` of `total` customers, up to the subject `after`.
+"""
+
+event_rings = Table(
+    "event_rings",
+    metadata,
+    Column("org_id", Uuid, primary_key=True),
+    Column("subject", Text(collation="C"), primary_key=True),
+    Column("feature_id", Text(collation="C"), primary_key=True),
+    Column("recent_ms", ARRAY(BigInteger), nullable=False),
+    Index(None, "org_id", "feature_id"),
+)
+"""Moments of a customer's newest events of a feature, newest first, at most as many as it keeps."""
 
 message_user_state = Table(
     "message_user_state",
@@ -243,6 +289,22 @@ message_user_state = Table(
     Index(None, "org_id", "message_id"),
 )
 """What a customer has done with a message; `recent_ms`: its newest impressions, newest first."""
+
+customer_imports = Table(
+    "customer_imports",
+    metadata,
+    Column("org_id", Uuid, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("next_line", BigInteger, nullable=False, server_default=text("0")),
+    Column("next_byte", BigInteger, nullable=False, server_default=text("0")),
+    Column("accepted", BigInteger, nullable=False, server_default=text("0")),
+    Column("rejected", BigInteger, nullable=False, server_default=text("0")),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("finished_ms", BigInteger),
+)
+"""How far the import of a file came; `digest`: SHA-256 of its bytes. Moved on in the transaction that asks the recorder
+for what was read, so that an import goes on exactly where it stopped."""
 
 inbox = Table(
     "inbox",

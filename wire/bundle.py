@@ -11,6 +11,7 @@ from uuid import UUID
 
 from wire import codec
 from wire.codec import DecodeError
+from wire.features import Feature
 
 FORMAT = 1
 EVERYONE = "everyone"
@@ -109,14 +110,14 @@ class Settings:
 class Manifest:
     """What an org consists of now. `bundles`: audience id or `everyone` → sha; `keys`: SHA-256 of live public keys.
 
-    `features` is part of the format but empty so far: nothing can be authored yet that would fill it.
+    `features`: all that the rules of its bundles ask of user states, each of them complete there.
     """
 
     version: Version
     message_count: int
     bundles: Mapping[str, str]
     keys: frozenset[bytes]
-    features: tuple[Mapping[str, Any], ...] = ()
+    features: tuple[Feature, ...] = ()
     settings: Settings = Settings()
 
     def encode(self) -> bytes:
@@ -129,7 +130,7 @@ class Manifest:
                 "messageCount": self.message_count,
                 "bundles": dict(sorted(self.bundles.items())),
                 "keys": sorted(self.keys),
-                "features": [dict(feature) for feature in self.features],
+                "features": [feature.fields() for feature in self.features],
                 "settings": {
                     "requireIdentityToken": self.settings.require_identity_token,
                     "identitySecret": self.settings.identity_secret,
@@ -149,7 +150,7 @@ class Manifest:
                 fields["messageCount"],
                 fields["bundles"],
                 frozenset(fields["keys"]),
-                tuple(fields["features"]),
+                tuple(map(Feature.from_fields, fields["features"])),
                 Settings(settings["requireIdentityToken"], settings["identitySecret"]),
             )
         except (TypeError, ValueError, KeyError, AttributeError) as error:

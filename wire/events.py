@@ -13,8 +13,20 @@ IMPRESSION = "in_app.impression"
 CLICKED = "in_app.clicked"
 DISMISSED = "in_app.dismissed"
 IDENTIFIED = "user.identified"
+UPDATED = "customer.updated"
+"""Somebody else set traits: an upsert or an import. It is kept from clients, and no act of the customer's own."""
+
+SETS_TRAITS = frozenset({IDENTIFIED, UPDATED})
+"""Events whose properties are traits."""
+
+MESSAGE_PREFIX = "in_app."
 MESSAGE_EVENTS = frozenset({IMPRESSION, CLICKED, DISMISSED})
 """Events that name a message in `properties.messageId`."""
+
+
+def is_own(type_: str) -> bool:
+    """Whether a customer did it, rather than we to them: what `*` counts in the rule language."""
+    return type_ != UPDATED and not type_.startswith(MESSAGE_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

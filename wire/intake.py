@@ -110,6 +110,8 @@ def _event_type(raw: Mapping[str, Any]) -> str:
         raise EventError("event_type_missing", "Name the event in eventType.")
     if not isinstance(value, str) or event_type_flaw(value):
         raise EventError(*INVALID_EVENT_TYPE)
+    if value == events.UPDATED:
+        raise EventError("event_type_reserved", f"{events.UPDATED} is ours; an app sends {events.IDENTIFIED}.")
     return value
 
 

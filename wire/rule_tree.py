@@ -4,6 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+ANY_EVENT: Final = "*"
+"""In an event condition: any event of the customer's own, as `wire.events.is_own` says."""
+
 MAX_EXPANDED_LEAVES: Final = 1_000
 MAX_EXPANDED_DEPTH: Final = 50
 
@@ -16,6 +19,7 @@ Op = Literal[
     "version_eq", "version_gt", "version_gte", "version_lt", "version_lte",
 ]  # fmt: skip
 PatternOp = Literal["eq", "contains", "starts_with", "ends_with", "glob"]
+CountOp = Literal["gte", "gt", "lte", "lt", "eq", "neq"]
 
 NEGATIONS: Final[Mapping[Op, Op]] = {
     "neq": "eq",
@@ -62,6 +66,20 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class EventCount:
+    """How many events of a type, with properties as `where` says, compared with a number.
+
+    `within`: the duration, as the author wrote it, that reaches back from now; None: ever. Tell apart by `repr`.
+    """
+
+    event: str
+    where: tuple[Compare, ...] = ()
+    op: CountOp = "gte"
+    count: int = 1
+    within: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InAudience:
     audience_id: str
 
@@ -74,24 +92,37 @@ class Pattern:
     value: str
 
 
-Rule = AllOf | AnyOf | Not | Compare | InAudience
+Condition = Compare | EventCount | InAudience
+"""A leaf of a rule."""
+
+Rule = AllOf | AnyOf | Not | Condition
 
 
 def to_json(rule: Rule, *, leaf: Leaf = "trait") -> dict[str, object]:
     """The JSON that `parse_rule` reads back as an equal rule."""
     match rule:
-        case AllOf(rules):
-            return {"all": [to_json(part, leaf=leaf) for part in rules]}
-        case AnyOf(rules):
-            return {"any": [to_json(part, leaf=leaf) for part in rules]}
+        case AllOf(rules) | AnyOf(rules):
+            return {"all" if isinstance(rule, AllOf) else "any": [to_json(part, leaf=leaf) for part in rules]}
         case Not(negated):
             return {"not": to_json(negated, leaf=leaf)}
         case InAudience(audience_id):
             return {"audience": audience_id}
+        case EventCount():
+            return _event_json(rule)
         case Compare(field, op, None):
             return {leaf: field, "op": op}
         case Compare(field, op, value):
             return {leaf: field, "op": op, "value": list(value) if isinstance(value, tuple) else value}
+
+
+def _event_json(rule: EventCount) -> dict[str, object]:
+    where = [to_json(part, leaf="property") for part in rule.where]
+    return {
+        "event": rule.event,
+        **({"where": where} if where else {}),
+        "count": {"op": rule.op, "value": rule.count},
+        **({} if rule.within is None else {"within": rule.within}),
+    }
 
 
 def audience_refs(rule: Rule) -> frozenset[str]:
@@ -99,7 +130,7 @@ def audience_refs(rule: Rule) -> frozenset[str]:
     return frozenset(leaf.audience_id for leaf in leaves(rule) if isinstance(leaf, InAudience))
 
 
-def leaves(rule: Rule) -> Iterator[Compare | InAudience]:
+def leaves(rule: Rule) -> Iterator[Condition]:
     """Every condition of the rule, left to right."""
     match rule:
         case AllOf(rules) | AnyOf(rules):
@@ -183,6 +214,8 @@ def _size(rule: Rule, sizes: Mapping[str, Size]) -> Size:
             return Size(inner.leaves, inner.depth + 1)
         case InAudience(audience_id):
             return sizes.get(audience_id, Size(1, 0))
+        case EventCount(where=where):
+            return Size(1 + len(where), 0)
         case Compare():
             return Size(1, 0)
 

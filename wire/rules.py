@@ -5,14 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast, get_args
 
 from wire import problems
+from wire.intake import event_type_flaw
 from wire.operands import operand_flaw
 from wire.plain import flaw, text_flaw
 from wire.problems import Problem, child_pointer
 from wire.rule_tree import (
+    ANY_EVENT,
     MOVING_OPS,
     AllOf,
     AnyOf,
     Compare,
+    CountOp,
+    EventCount,
     InAudience,
     Leaf,
     Not,
@@ -29,9 +33,12 @@ MAX_WHERE: Final = 20
 MAX_LIST: Final = 500
 MAX_NAME_CHARS: Final = 128
 MAX_STRING_CHARS: Final = 1_024
+MAX_COUNT: Final = 500
+"""User states keep the moments of so many events, and one more."""
 
 _OPS: Final = frozenset(get_args(Op))
 _PATTERN_OPS: Final = frozenset(get_args(PatternOp))
+_COUNT_OPS: Final = frozenset(get_args(CountOp))
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -100,10 +107,7 @@ class _Reader:
             return self.combination(kind, value, pointer, depth)
         self.leaves += 1
         if kind == "event":
-            self.report(
-                pointer, "not_supported_yet", "Conditions on events are not supported yet; use traits and audiences."
-            )
-            return _NOTHING
+            return self.event(value, pointer)
         return self.audience(value, pointer) if kind == "audience" else self.compare(value, pointer)
 
     def combination(self, kind: str, value: dict[str, object], pointer: str, depth: int) -> Rule:
@@ -133,6 +137,56 @@ class _Reader:
         else:
             return InAudience(audience_id.lower())
         return _NOTHING
+
+    def event(self, value: dict[str, object], pointer: str) -> Rule:
+        if self.leaf == "property":
+            self.report(
+                pointer, "not_allowed_here", "Conditions on an event look at its properties only, not at other events."
+            )
+            return _NOTHING
+        self.only_fields(value, {"event", "where", "count", "within"}, pointer)
+        properties = _Reader("property")
+        where = properties.where(value["where"], child_pointer(pointer, "where")) if "where" in value else ()
+        self.problems += properties.problems
+        self.leaves += len(where)
+        op, count = self.count(value, pointer)
+        event = self.event_type(value["event"], child_pointer(pointer, "event"))
+        return EventCount(event, where, op, count, self.within(value, pointer))
+
+    def event_type(self, value: object, pointer: str) -> str:
+        if not isinstance(value, str):
+            self.report(pointer, "wrong_type", f"Give the type of an event, as text, or '{ANY_EVENT}' for any.")
+            return ANY_EVENT
+        if value != ANY_EVENT and (unfit := event_type_flaw(value)):
+            self.report(pointer, *unfit)
+        return value
+
+    def count(self, value: dict[str, object], pointer: str) -> tuple[CountOp, int]:
+        """At least once, unless the condition says otherwise."""
+        if "count" not in value:
+            return "gte", 1
+        count, at = value["count"], child_pointer(pointer, "count")
+        if not isinstance(count, dict):
+            self.report(at, "wrong_type", "'count' is an object with 'op' and 'value'.")
+            return "gte", 1
+        self.only_fields(count, {"op", "value"}, at)
+        op, number = self.op(count, at, _COUNT_OPS), count.get("value")
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_COUNT:
+            code = "missing_field" if "value" not in count else "out_of_range"
+            self.report(child_pointer(at, "value"), code, f"Give a whole number from 0 to {MAX_COUNT}.")
+            number = 1
+        return cast(CountOp, op or "gte"), number
+
+    def within(self, value: dict[str, object], pointer: str) -> str | None:
+        within, at = value.get("within"), child_pointer(pointer, "within")
+        if within is None:
+            return None
+        if not isinstance(within, str):
+            self.report(at, "wrong_type", "Give a duration as text, like 14d, or leave it out for ever.")
+            return None
+        if unfit := operand_flaw("within_last", within):
+            self.report(at, *unfit)
+        return within
 
     def where(self, value: object, pointer: str) -> tuple[Compare, ...]:
         if not isinstance(value, list):

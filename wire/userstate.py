@@ -11,7 +11,10 @@ from typing import Any
 from wire import codec
 from wire.codec import DecodeError
 
-FORMAT = 1
+FORMAT = 2
+_WITHOUT_RINGS = 1
+"""The FORMAT before; a state in it belongs to somebody who has no rings, else it had been written anew."""
+_MARKER_FORMAT = 1
 RECENT_IMPRESSIONS = 100
 """How many of the newest impressions of a message a state keeps: the most that a cap within a window can ask for."""
 
@@ -35,7 +38,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """`rev` orders states of one customer; `aliases` are the anonymous ids claimed by this user."""
+    """`rev` orders states of one customer; `aliases` are the anonymous ids claimed by this user.
+
+    `rings`: id of a `wire.features.Feature` → moments of its newest events, newest first, at most as many as it keeps.
+    """
 
     rev: int = 0
     traits: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +49,7 @@ class UserState:
     static_audiences: frozenset[str] = frozenset()
     seen: Mapping[str, Seen] = field(default_factory=dict)
     aliases: frozenset[str] = frozenset()
+    rings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         body = [
@@ -55,6 +62,7 @@ class UserState:
                 for message_id, seen in self.seen.items()
             },
             sorted(self.aliases),
+            self.rings,
         ]
         return codec.pack(self.rev) + codec.pack(body)
 
@@ -62,8 +70,10 @@ class UserState:
     def decode(cls, data: bytes) -> "UserState":
         """Raises DecodeError."""
         try:
-            rev, (form, traits, stamps, static, seen, aliases) = codec.unpack_all(data)
-            codec.expect_format(form, FORMAT)
+            rev, (form, traits, stamps, static, seen, aliases, *rest) = codec.unpack_all(data)
+            if form != _WITHOUT_RINGS:
+                codec.expect_format(form, FORMAT)
+            (rings,) = rest or ({},)
             return cls(
                 rev,
                 traits,
@@ -74,6 +84,7 @@ class UserState:
                     for message_id, (impressions, clicks, dismissals, recent_ms) in seen.items()
                 },
                 frozenset(aliases),
+                {feature_id: tuple(recent_ms) for feature_id, recent_ms in rings.items()},
             )
         except DecodeError:
             raise
@@ -89,7 +100,7 @@ class Marker:
     projected_ms: int
 
     def encode(self) -> bytes:
-        return codec.pack([FORMAT, self.run_id, self.projected_ms])
+        return codec.pack([_MARKER_FORMAT, self.run_id, self.projected_ms])
 
     @classmethod
     def decode(cls, data: bytes) -> "Marker":
@@ -98,5 +109,5 @@ class Marker:
             form, run_id, projected_ms = codec.unpack(data)
         except (TypeError, ValueError) as error:
             raise DecodeError("not a marker") from error
-        codec.expect_format(form, FORMAT)
+        codec.expect_format(form, _MARKER_FORMAT)
         return cls(run_id, projected_ms)

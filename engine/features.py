@@ -1,0 +1,79 @@
+"""Which moments of events the rules of an org need in user states, and which event belongs to which of them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from engine.clauses import compile_clause
+from wire.events import is_own
+from wire.features import Feature
+from wire.rule_tree import ANY_EVENT, EventCount, Rule, audience_refs, evaluation_order, leaves
+
+Rings = Mapping[str, tuple[int, ...]]
+"""Feature id → moments of its newest events, newest first."""
+
+Properties = Mapping[str, Any]
+
+
+def moments_needed(leaf: EventCount) -> int:
+    """How many of the newest moments decide the condition, at every time."""
+    return leaf.count if leaf.op in ("gte", "lt") else leaf.count + 1
+
+
+def features_of(rules: Iterable[Rule]) -> dict[str, Feature]:
+    """By id, what these rules ask of user states; not what the audiences that they refer to ask."""
+    found: dict[str, Feature] = {}
+    for leaf in (leaf for rule in rules for leaf in leaves(rule)):
+        if isinstance(leaf, EventCount) and (kept := moments_needed(leaf)):
+            feature = Feature(leaf.event, leaf.where, kept)
+            before = found.get(feature.id)
+            if before is None or before.kept < kept:
+                found[feature.id] = feature
+    return found
+
+
+def preparing(rules: Mapping[str, Rule], ready: Mapping[str, int]) -> set[str]:
+    """The audiences that cannot be decided yet, those that refer to such ones included.
+
+    `rules` by audience id; `ready`: feature id → how many moments of it user states have for certain.
+    """
+    waiting: set[str] = set()
+    for audience_id in evaluation_order(rules):
+        rule = rules[audience_id]
+        if not audience_refs(rule).isdisjoint(waiting) or any(
+            ready.get(id_, 0) < feature.kept for id_, feature in features_of([rule]).items()
+        ):
+            waiting.add(audience_id)
+    return waiting
+
+
+class _Watcher(NamedTuple):
+    feature: Feature
+    id: str
+    tests: tuple[Callable[[Properties], bool], ...]
+
+
+class FeatureIndex:
+    """Finds the features that an event belongs to."""
+
+    def __init__(self, features: Iterable[Feature]) -> None:
+        self._by_event: defaultdict[str, list[_Watcher]] = defaultdict(list)
+        for feature in features:
+            tests = tuple(compile_clause(compare) for compare in feature.where)
+            self._by_event[feature.event].append(_Watcher(feature, feature.id, tests))
+
+    def watches(self, event_type: str) -> bool:
+        """Whether events of this type can belong to any."""
+        return event_type in self._by_event or (ANY_EVENT in self._by_event and is_own(event_type))
+
+    def of(self, event_type: str, properties: Properties) -> Iterator[tuple[str, Feature]]:
+        """(id, feature) of each that counts an event of this type with these properties."""
+        watchers = self._by_event.get(event_type, [])
+        if is_own(event_type):
+            watchers = [*watchers, *self._by_event.get(ANY_EVENT, [])]
+        for watcher in watchers:
+            if all(test(properties) for test in watcher.tests):
+                yield watcher.id, watcher.feature
+
+
+NO_FEATURES = FeatureIndex(())
