@@ -1,16 +1,18 @@
 """The shared cases of the rule language, and random rules and traits to compare its compilers on."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from engine.features import FeatureIndex, features_of
 from wire.literals import duration_ms, moment_ms
-from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule
+from wire.rule_tree import MOVING_OPS, AllOf, AnyOf, Compare, CountOp, EventCount, InAudience, Not, Rule
 from wire.rules import parse_rule
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -25,6 +27,23 @@ Traits = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Happening:
+    """An event, as far as rules look at it."""
+
+    type: str
+    occurred_ms: int
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """A customer: traits, and all that they ever did, in no particular order."""
+
+    traits: Traits = field(default_factory=dict)
+    history: tuple[Happening, ...] = ()
+
+
+@dataclass(frozen=True)
 class Group:
     """One rule, the customers for whom it holds and those for whom it does not."""
 
@@ -33,8 +52,8 @@ class Group:
     rules: Mapping[str, Rule]
     static: frozenset[str]
     now_ms: int
-    holds: tuple[Traits, ...]
-    fails: tuple[Traits, ...]
+    holds: tuple[Somebody, ...]
+    fails: tuple[Somebody, ...]
 
 
 def load_cases(path: str) -> list[dict[str, Any]]:
@@ -57,9 +76,30 @@ def _group(name: str, group: Mapping[str, Any]) -> Group:
         {audience_id: parse_rule(rule) for audience_id, rule in group.get("audiences", {}).items()},
         frozenset(group.get("static", ())),
         NOW_MS if "now" not in group else moment_ms(group["now"]) or 0,
-        tuple(group["holds"]),
-        tuple(group["fails"]),
+        tuple(map(_somebody, group["holds"])),
+        tuple(map(_somebody, group["fails"])),
     )
+
+
+def _somebody(entry: Mapping[str, Any]) -> Somebody:
+    """Traits as they are, or `{"traits"?, "events": [{"type", "at", "properties"?}]}`."""
+    if not isinstance(entry.get("events"), list):
+        return Somebody(entry)
+    history = [
+        Happening(each["type"], moment_ms(each["at"]) or 0, each.get("properties", {})) for each in entry["events"]
+    ]
+    return Somebody(entry.get("traits", {}), tuple(history))
+
+
+def rings_of(history: Iterable[Happening], rules: Iterable[Rule]) -> dict[str, tuple[int, ...]]:
+    """What a user state keeps of the history for these rules: no more moments of a feature than they need."""
+    features = features_of(rules)
+    index = FeatureIndex(features.values())
+    moments: defaultdict[str, list[int]] = defaultdict(list)
+    for happening in history:
+        for feature_id, _ in index.of(happening.type, happening.properties):
+            moments[feature_id].append(happening.occurred_ms)
+    return {id_: tuple(sorted(found, reverse=True)[: features[id_].kept]) for id_, found in moments.items()}
 
 
 NAMES = st.sampled_from([*"aaabbb", "c.d", "'", "名"])
@@ -117,8 +157,27 @@ COMPARES = st.one_of(
 )
 
 
+WHERE = st.lists(COMPARES.filter(lambda compare: compare.op not in MOVING_OPS), max_size=2).map(tuple)
+EVENT_COUNTS = st.builds(
+    EventCount,
+    st.sampled_from([*"eef**", "in_app.impression", "customer.updated"]),
+    st.just(()) | WHERE,
+    st.sampled_from(get_args(CountOp)),
+    st.integers(0, 4),
+    st.none() | DURATIONS,
+)
+HAPPENINGS = st.builds(
+    Happening,
+    st.sampled_from([*"eeeffg", "in_app.impression", "customer.updated"]),
+    st.builds(lambda offset_ms, more_ms: NOW_MS + offset_ms + more_ms, OFFSETS_MS, OFFSETS_MS),
+    st.just({}) | TRAITS,
+)
+HISTORIES = st.lists(HAPPENINGS, max_size=8).map(tuple)
+PEOPLE = st.builds(Somebody, TRAITS, HISTORIES)
+
+
 def _rules(*references: str) -> st.SearchStrategy[Rule]:
-    leaves = st.one_of(COMPARES, COMPARES, st.builds(InAudience, st.sampled_from(references)))
+    leaves = st.one_of(COMPARES, EVENT_COUNTS, COMPARES, st.builds(InAudience, st.sampled_from(references)))
     return st.recursive(leaves, _combined, max_leaves=6)
 
 
@@ -133,10 +192,11 @@ AUDIENCES = st.fixed_dictionaries(
 """Three audiences, each of which may refer to the earlier ones and to a static one."""
 
 
-def critical_moments(traits: Traits, around_ms: int) -> list[int]:
-    """Every moment at which a window of DURATIONS over these traits can open or close, with its neighbours."""
-    texts = [value for value in traits.values() if isinstance(value, str)]
+def critical_moments(somebody: Somebody, around_ms: int) -> list[int]:
+    """Every moment at which a window of DURATIONS over what they have and did can open or close, and its neighbours."""
+    texts = [value for value in somebody.traits.values() if isinstance(value, str)]
     starts = [at_ms for at_ms in map(moment_ms, texts) if at_ms is not None]
+    starts += [happening.occurred_ms for happening in somebody.history]
     lengths = [0, *(duration_ms(text) or 0 for text in ("1s", "2s", "1m", "1h", "1d", "365d"))]
     exact = {start + length for start in starts for length in lengths} | {around_ms, around_ms + 10**12}
     return sorted({at_ms + nudge for at_ms in exact for nudge in (-1, 0, 1, 2)})

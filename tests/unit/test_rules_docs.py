@@ -1,40 +1,85 @@
+"""docs/rules.md is what the language means: every example in it is evaluated."""
+
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from engine.rules import compile_rules
-from tests.support.rule_cases import NOW_MS
-from wire.rule_tree import Op
+from tests.support.rule_cases import NOW_MS, Happening, Somebody, rings_of
+from wire.literals import moment_ms
+from wire.rule_tree import ANY_EVENT, CountOp, Op, Rule
 from wire.rules import parse_pattern, parse_rule, parse_where
 
 TEXT = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
-ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith('| `{"op"')]
 BLOCKS = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
 
 
-def traits_in(cell: str) -> list[dict[str, Any]]:
-    values = [{"x": json.loads(span)} for span in re.findall(r"`([^`]+)`", cell)]
-    return [*values, {}] if cell.endswith("missing") else values
+def rows_beginning(start: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith(start)]
 
 
-@pytest.mark.parametrize(("condition", "matches", "misses"), ROWS, ids=[row[0] for row in ROWS])
-def test_an_example_in_the_docs_is_true(condition: str, matches: str, misses: str) -> None:
-    membership = compile_rules({"it": parse_rule({"trait": "x", **json.loads(condition.strip("`"))})})
-    held = [bool(membership.evaluate(traits, frozenset(), NOW_MS)[0]) for traits in traits_in(matches)]
-    missed = [bool(membership.evaluate(traits, frozenset(), NOW_MS)[0]) for traits in traits_in(misses)]
-    assert held == [True] * len(held) != []
-    assert missed == [False] * len(missed) != []
+TRAIT_ROWS = rows_beginning('| `{"op"')
+EVENT_ROWS = [row for row in rows_beginning('| `{"event"') if len(row) == 3]
+
+
+def spans(cell: str) -> Iterator[Any]:
+    return map(json.loads, re.findall(r"`([^`]+)`", cell))
+
+
+def holding(rule: Rule, people: list[Somebody]) -> list[bool]:
+    membership = compile_rules({"it": rule})
+    rings = [rings_of(somebody.history, [rule]) for somebody in people]
+    evaluated = zip(people, rings, strict=True)
+    return [bool(membership.evaluate(each.traits, its, frozenset(), NOW_MS)[0]) for each, its in evaluated]
+
+
+def with_traits(cell: str) -> list[Somebody]:
+    missing = [Somebody()] if cell.endswith("missing") else []
+    return [*(Somebody({"x": value}) for value in spans(cell)), *missing]
+
+
+def with_events(type_: str, cell: str) -> list[Somebody]:
+    return [Somebody(history=tuple(happening(type_, event) for event in events)) for events in spans(cell)]
+
+
+def happening(type_: str, event: Any) -> Happening:
+    """A moment, or properties of an event that happened just now."""
+    if isinstance(event, dict):
+        return Happening(type_, NOW_MS, event)
+    at_ms = moment_ms(event)
+    assert at_ms is not None
+    return Happening(type_, at_ms)
+
+
+@pytest.mark.parametrize(("condition", "matches", "misses"), TRAIT_ROWS, ids=[row[0] for row in TRAIT_ROWS])
+def test_an_example_of_a_trait_is_true(condition: str, matches: str, misses: str) -> None:
+    rule = parse_rule({"trait": "x", **json.loads(condition.strip("`"))})
+    assert set(holding(rule, with_traits(matches))) == {True}
+    assert set(holding(rule, with_traits(misses))) == {False}
+
+
+@pytest.mark.parametrize(("condition", "matches", "misses"), EVENT_ROWS, ids=[row[0] for row in EVENT_ROWS])
+def test_an_example_of_an_event_is_true(condition: str, matches: str, misses: str) -> None:
+    written = json.loads(condition.strip("`"))
+    type_ = "report.exported" if written["event"] == ANY_EVENT else written["event"]
+    assert set(holding(parse_rule(written), with_events(type_, matches))) == {True}
+    assert set(holding(parse_rule(written), with_events(type_, misses))) == {False}
 
 
 def test_the_docs_have_an_example_of_every_operator() -> None:
-    assert {json.loads(condition.strip("`"))["op"] for condition, _, _ in ROWS} == set(get_args(Op))
+    assert {next(spans(row[0]))["op"] for row in TRAIT_ROWS} == set(get_args(Op))
+    counts = [next(spans(row[0])).get("count") for row in EVENT_ROWS]
+    assert {count["op"] for count in counts if count} == set(get_args(CountOp))
 
 
-def test_the_rule_and_the_trigger_in_the_docs_are_valid() -> None:
-    rule, trigger = BLOCKS
-    parse_rule(rule)
+def test_the_rules_and_the_trigger_in_the_docs_are_valid() -> None:
+    *rules, trigger = BLOCKS
+    assert len(rules) == 2
+    for rule in rules:
+        parse_rule(rule)
     parse_where(trigger["where"])
     parse_pattern(trigger["url"])

@@ -5,6 +5,7 @@ from wire.rule_tree import (
     AllOf,
     AnyOf,
     Compare,
+    EventCount,
     InAudience,
     Not,
     Pattern,
@@ -46,6 +47,23 @@ def test_a_where_leaf_speaks_of_a_property() -> None:
     assert to_json(Compare("pages", "in", (1, "2")), leaf="property") == leaf
 
 
+def test_an_event_condition_says_once_and_ever_unless_told_otherwise() -> None:
+    assert parse_rule({"event": "*"}) == EventCount("*")
+    assert to_json(EventCount("*")) == {"event": "*", "count": {"op": "gte", "value": 1}}
+    assert parse_rule({"event": "a", "where": [], "within": None}) == EventCount("a")
+
+
+def test_an_event_condition_with_everything_is_read_and_written_the_same() -> None:
+    rule = {
+        "event": "report.exported",
+        "where": [{"property": "pages", "op": "gte", "value": 3}],
+        "count": {"op": "eq", "value": 0},
+        "within": "7d",
+    }
+    assert parse_rule(rule) == EventCount("report.exported", (Compare("pages", "gte", 3),), "eq", 0, "7d")
+    assert to_json(parse_rule(rule)) == rule
+
+
 def test_the_pointer_of_a_problem_starts_where_the_rule_sits() -> None:
     assert refusals({"any": [{"trait": "x", "op": "is"}]}, "/rule") == [("/rule/any/0/op", "unknown_op")]
 
@@ -64,11 +82,11 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 
 def test_a_problem_of_every_part_is_told_in_the_order_of_the_parts() -> None:
-    rule = {"all": [{"trait": 1, "op": "eq", "value": None}, {"event": "a.b"}, 5]}
+    rule = {"all": [{"trait": 1, "op": "eq", "value": None}, {"event": "a b"}, 5]}
     assert refusals(rule) == [
         ("/all/0/trait", "wrong_type"),
         ("/all/0/value", "wrong_type"),
-        ("/all/1", "not_supported_yet"),
+        ("/all/1/event", "invalid_event_type"),
         ("/all/2", "wrong_type"),
     ]
 
