@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo test test-nightly bench-audiences lint format lock clean
 
 help: ## Say what each command does
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -23,6 +23,12 @@ demo: $(STAMP) ## Run everything on this machine with a seeded org and a page th
 
 test: $(STAMP) ## Pass every test, on a real Postgres and a real Redis that the tests start themselves
 	@$(BIN)/python -m pytest
+
+test-nightly: $(STAMP) ## Compare the compilers of the rule language on 20,000 random cases, which takes long
+	@INAPP_TEST_PROFILE=nightly $(BIN)/python -m pytest tests/integration/test_rule_agreement.py
+
+bench-audiences: $(STAMP) ## Measure what is promised about audiences; SIZE=tiny only shows that it runs
+	@$(BIN)/python -m bench.audiences --size $(or $(SIZE),nightly)
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -64,12 +64,13 @@ def run(settings: EdgeSettings) -> NoReturn:
     serve(create_app(settings), host=settings.host, port=settings.port, name="edge")
 
 
-def create_app(settings: EdgeSettings) -> FastAPI:
+def create_app(settings: EdgeSettings, now_ms: NowMs | None = None) -> FastAPI:
+    """`now_ms` instead of the corrected clock."""
     health = Health()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with running(settings, health) as edge:
+        async with running(settings, health, now_ms) as edge:
             yield {"fetch": edge.fetch, "track": edge.track}
 
     return http_app(health, lifespan)
@@ -146,7 +147,7 @@ def _assemble(settings: EdgeSettings, redis: Redis, blocking: Redis, given_now_m
 
     spool = Spool(settings.edge_dir, settings.spool_max_bytes, on_commit)
     shipper = Shipper(redis, spool, overlay, users, now_ms)
-    bundles = Bundles(redis, BundleDisk(settings.edge_dir / "bundles"))
+    bundles = Bundles(redis, BundleDisk(settings.edge_dir / "bundles"), users.forget)
     changes = Changes(redis, blocking, server, clock, bundles, users, shipper.check_soon)
     fetch = Fetch(bundles, People(users, overlay), now_ms)
     return Edge(bundles, users, overlay, spool, shipper, changes, fetch, Track(bundles, spool, now_ms))

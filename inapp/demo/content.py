@@ -32,6 +32,14 @@ AUDIENCES: list[dict[str, Any]] = [
     {"name": "On trial", "rule": {"trait": "plan", "op": "eq", "value": "trial"}},
     {"name": "European Union", "rule": {"trait": "country", "op": "in", "value": ["DE", "FR", "FI"]}},
     {"name": "App older than 3.0", "rule": {"trait": "appVersion", "op": "version_lt", "value": "3.0"}},
+    {
+        "name": "Exported twice today",
+        "rule": {"event": "report.exported", "count": {"op": "gte", "value": 2}, "within": "24h"},
+    },
+    {
+        "name": "Active on the free plan",
+        "rule": {"all": [{"trait": "plan", "op": "eq", "value": "free"}, {"event": "*", "within": "14d"}]},
+    },
     {"name": BETA_TESTERS, "rule": None},
 ]
 
@@ -75,6 +83,7 @@ def messages(audience_ids: dict[str, str], now: datetime) -> list[dict[str, Any]
             "appearance": {"position": "top"},
             "priority": 40,
             "frequencyCap": until_answered,
+            "goal": {"eventType": "report.exported", "withinSeconds": 86400},
         },
         {
             "name": "Upgrade nudge",
@@ -160,6 +169,19 @@ def messages(audience_ids: dict[str, str], now: datetime) -> list[dict[str, Any]
             "audienceId": audience_ids[BETA_TESTERS],
             "appearance": {"position": "top", "theme": "dark"},
             "priority": 65,
+            "frequencyCap": until_answered,
+        },
+        {
+            "name": "Twice today",
+            "type": "slideout",
+            "content": {
+                "title": "Two exports today",
+                "body": "Acme can send this report by itself, every morning.",
+                "ctaText": "Set it up",
+            },
+            "audienceId": audience_ids["Exported twice today"],
+            "appearance": {"position": "top"},
+            "priority": 62,
             "frequencyCap": until_answered,
         },
         {

@@ -1,0 +1,153 @@
+"""How soon what happens at one edge counts at another: the four processes and a second edge, on real servers.
+
+Each probe is a person of its own whom the second edge knows already. The time runs from the first edge's
+acknowledgement to the end of the first fetch at the second that has the message, asked again every few milliseconds.
+Meanwhile other people's events come in at a fixed rate.
+"""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from admin.orgs.service import create_org
+from bench.http import Connection
+from bench.rows import Row, Size
+from inapp.children import Child
+from inapp.database import in_transaction
+from inapp.demo.http import AdminClient
+from inapp.embedded.ports import free_port
+from inapp.local import HOST, Local
+from service.clock import wall_now_ms
+
+_TARGET_MS: Final = 100.0
+_ASK_EVERY_S: Final = 0.004
+_GIVE_UP_S: Final = 10.0
+_EVENTS_AT_ONCE: Final = 25
+_PROBERS: Final = 4
+_READY_TIMEOUT_S: Final = 60.0
+
+
+class Load(NamedTuple):
+    seconds: float
+    probes: int
+    events_per_s: int
+
+
+LOADS: Final[dict[Size, Load]] = {"tiny": Load(2.0, 20, 100), "nightly": Load(60.0, 1_200, 500)}
+
+Kind = Callable[[str], dict[str, Any]]
+
+
+def _tracked(user_id: str) -> dict[str, Any]:
+    return {"eventType": "order.paid", "userId": user_id, "properties": {"amount": 49}}
+
+
+def _identified(user_id: str) -> dict[str, Any]:
+    return {"eventType": "user.identified", "userId": user_id, "properties": {"plan": "vip"}}
+
+
+KINDS: Final[dict[str, Kind]] = {"track": _tracked, "identify": _identified}
+
+
+def measure(size: Size) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="inapp-bench-") as folder, Local(Path(folder), 0, 0) as local:
+        second = _second_edge(local, Path(folder))
+        try:
+            key = _prepared_org(Path(folder), local.addresses.admin)
+            return asyncio.run(_run(LOADS[size], key, local.addresses.edge, second.url))
+        finally:
+            second.stop()
+
+
+def _second_edge(local: Local, folder: Path) -> Child:
+    port = free_port()
+    first = next(child for child in local.children if child.name == "edge")
+    env = {**first.env, "INAPP_PORT": str(port), "INAPP_EDGE_DIR": str(folder / "second-edge")}
+    logs = folder / "second-logs"
+    logs.mkdir()
+    child = Child("edge", f"http://{HOST}:{port}", env, logs)
+    child.start()
+    child.wait_ready(time.monotonic() + _READY_TIMEOUT_S)
+    return child
+
+
+def _prepared_org(folder: Path, admin_url: str) -> str:
+    """The public key of an org with a live message for those who paid or are VIPs."""
+    org = in_transaction(folder, lambda connection: create_org(connection, "Bench", "pro", wall_now_ms()))
+    client = AdminClient(f"{admin_url}/api/v1/orgs/{org.org_id}", org.secret_key)
+    rule = {"any": [{"event": "order.paid", "within": "1d"}, {"trait": "plan", "op": "eq", "value": "vip"}]}
+    audience = client.call("POST", "/audiences", {"name": "Paid or VIP", "rule": rule})
+    content = {"title": "Thank you", "body": "For your order."}
+    fields = {"type": "banner", "content": content, "audienceId": audience["id"]}
+    message = client.call("POST", "/in-app-messages", fields)
+    while client.call("GET", f"/in-app-messages/{message['id']}")["status"] != "live":
+        time.sleep(0.05)
+    return org.public_key
+
+
+async def _run(load: Load, key: str, first_url: str, second_url: str) -> list[Row]:
+    probers = [_probe_all(load, place, key, first_url, second_url) for place in range(_PROBERS)]
+    async with asyncio.TaskGroup() as tasks:
+        background = tasks.create_task(_send_events(load, key, first_url))
+        found = await asyncio.gather(*probers)
+        background.cancel()
+    probes = [probe for part in found for probe in part]
+    return [row for kind in KINDS for row in _rows(kind, [ms for name, ms in probes if name == kind], load)]
+
+
+async def _send_events(load: Load, key: str, url: str) -> None:
+    """Other people's events, at the rate whatever the answers take, until cancelled."""
+    pause_s, due_s, sent = _EVENTS_AT_ONCE / load.events_per_s, time.monotonic(), 0
+    async with _connection(url) as edge:
+        while True:
+            batch = [_tracked(f"other-{(sent + place) % 5_000}") for place in range(_EVENTS_AT_ONCE)]
+            await edge.post("/api/v1/events/batch", {"apiKey": key, "events": batch})
+            sent += _EVENTS_AT_ONCE
+            due_s += pause_s
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+
+
+async def _probe_all(load: Load, place: int, key: str, first_url: str, second_url: str) -> Sequence[tuple[str, float]]:
+    """Probes spread evenly over the time; (kind, milliseconds) of each."""
+    found = []
+    pause_s, due_s = load.seconds * _PROBERS / load.probes, time.monotonic()
+    async with _connection(first_url) as first, _connection(second_url) as second:
+        for number in range(load.probes // _PROBERS):
+            kind = list(KINDS)[number % len(KINDS)]
+            found.append((kind, await _probe(key, first, second, f"probe-{place}-{number}", kind)))
+            due_s += pause_s
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+    return found
+
+
+async def _probe(key: str, first: Connection, second: Connection, user_id: str, kind: str) -> float:
+    """Milliseconds. Raises TimeoutError after seconds without the message."""
+    who = {"apiKey": key, "userId": user_id}
+    if b'"messages":[]' not in await second.post("/api/v1/in-app-messages/fetch", who):
+        raise RuntimeError(f"{user_id} has the message before anything happened")
+    await first.post("/api/v1/events", {"apiKey": key, **KINDS[kind](user_id)})
+    acknowledged_s = time.monotonic()
+    async with asyncio.timeout(_GIVE_UP_S):
+        while b'"messages":[]' in await second.post("/api/v1/in-app-messages/fetch", who):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_ASK_EVERY_S)
+    return (time.monotonic() - acknowledged_s) * 1_000
+
+
+def _rows(kind: str, found_ms: Sequence[float], load: Load) -> list[Row]:
+    percentiles = statistics.quantiles(found_ms, n=100, method="inclusive")
+    note = f"{len(found_ms):,} probes in {load.seconds:.0f} s of {load.events_per_s} events/s"
+    return [
+        Row(f"{kind} at one edge → fetch at another, p50", percentiles[49], "ms", None, note),
+        Row(f"{kind} at one edge → fetch at another, p99", percentiles[98], "ms", _TARGET_MS, note),
+        Row(f"{kind} at one edge → fetch at another, longest", max(found_ms), "ms", None, note),
+    ]
+
+
+def _connection(url: str) -> Connection:
+    address = urlsplit(url)
+    return Connection(address.hostname or HOST, address.port or 80)
