@@ -12,11 +12,15 @@ from wire.rules import RuleError, parse_rule
 
 @dataclass(frozen=True, slots=True)
 class Audiences:
-    """By id. `usable`: parsed rules, None for a static audience; `broken`: every reason why it cannot be used."""
+    """By id. `usable`: parsed rules, None for a static audience; `broken`: every reason why it cannot be used.
+
+    `preparing`: those that user states cannot decide yet, through no fault of theirs.
+    """
 
     names: Mapping[str, str]
     usable: Mapping[str, Rule | None]
     broken: Mapping[str, Sequence[Problem]]
+    preparing: frozenset[str]
 
     def problems(self, audience_id: str, pointer: str) -> list[Problem]:
         """What is wrong with a message that refers to the audience at `pointer`."""
@@ -40,6 +44,10 @@ class Audiences:
                 rule = self.usable[audience_id]
                 pending.extend(audience_refs(rule) if rule is not None else ())
         return found
+
+    def are_ready(self, audience_ids: Iterable[str]) -> bool:
+        """Whether these, and all that their rules refer to, can be decided now."""
+        return not self.preparing or self.preparing.isdisjoint(self.with_references(audience_ids))
 
     def rule_json(self, audience_id: str) -> Mapping[str, Any] | None:
         rule = self.usable[audience_id]
@@ -82,7 +90,7 @@ def read_audiences(rows: Sequence[AudienceRow]) -> Audiences:
             usable[str(row.id)] = None if row.rule is None else parse_rule(row.rule, pointer="/rule")
         except RuleError as error:
             broken[str(row.id)] = error.problems
-    read = Audiences(names, usable, broken)
+    read = Audiences(names, usable, broken, frozenset(str(row.id) for row in rows if row.preparing))
     while found := read.dangling() or read.circle():
         broken |= found
         for audience_id in found:

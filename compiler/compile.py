@@ -8,21 +8,26 @@ from typing import NamedTuple
 from compiler.audiences import Audiences, read_audiences
 from compiler.message import MessageError, compile_message
 from compiler.snapshot import MessageRow, Snapshot
+from engine.features import features_of
 from engine.table import prepare
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, sha_of
+from wire.features import Feature
 from wire.problems import Problem
+from wire.rule_tree import Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """`bundles` by sha. `problems`: id of each message that was left out for a fault of its own → every reason.
 
+    `preparing`: how many messages were left out because an audience of theirs cannot be decided yet.
     `changes_ms`: the next moment at which a message starts or ends; None: never.
     """
 
     manifest: Manifest
     bundles: Mapping[str, bytes]
     problems: Mapping[str, Sequence[Problem]]
+    preparing: int
     changes_ms: int | None
 
 
@@ -30,17 +35,32 @@ class _Targeted(NamedTuple):
     audience_id: str
     message: CompiledMessage
 
+    @property
+    def needs(self) -> list[str]:
+        """The audiences that it names."""
+        message, when = self.message, (self.message.trigger or {}).get("audienceId")
+        targeted = [] if self.audience_id == EVERYONE else [self.audience_id]
+        return [*targeted, *message.exclude_audience_ids, *([when] if when else [])]
+
 
 def compile_org(snapshot: Snapshot, now_ms: int) -> Compiled:
     """Paused and ended messages are left out, those that start later are in, with their windows."""
     audiences = read_audiences(snapshot.audiences)
     current = [row for row in snapshot.messages if row.active and (row.ends_ms is None or row.ends_ms > now_ms)]
-    messages, problems = _compile_messages(current, audiences)
-    encoded = {bundle.audience_id: bundle.encode() for bundle in _bundles(messages, audiences)}
+    compiled, problems = _compile_messages(current, audiences)
+    messages = [message for message in compiled if audiences.are_ready(message.needs)]
+    bundles = _bundles(messages, audiences)
+    encoded = {bundle.audience_id: bundle.encode() for bundle in bundles}
     shas = {audience_id: sha_of(data) for audience_id, data in encoded.items()}
-    manifest = Manifest(snapshot.version, len(messages), shas, snapshot.keys, settings=snapshot.settings)
-    bundles = {shas[audience_id]: data for audience_id, data in encoded.items()}
-    return Compiled(manifest, bundles, problems, _next_boundary_ms(current, now_ms))
+    features = _features(audiences.usable[audience_id] for audience_id in shas if audience_id != EVERYONE)
+    manifest = Manifest(snapshot.version, len(messages), shas, snapshot.keys, features, snapshot.settings)
+    return Compiled(
+        manifest,
+        {shas[audience_id]: data for audience_id, data in encoded.items()},
+        problems,
+        len(compiled) - len(messages),
+        _next_boundary_ms(current, now_ms),
+    )
 
 
 def check(compiled: Compiled) -> None:
@@ -72,7 +92,7 @@ def _bundles(messages: Sequence[_Targeted], audiences: Audiences) -> list[Bundle
     for audience_id, message in messages:
         by_audience.setdefault(audience_id, []).append(message)
     everyone = by_audience.pop(EVERYONE, [])
-    needed = audiences.with_references(chain(by_audience, chain.from_iterable(_referred(m) for _, m in messages)))
+    needed = audiences.with_references(chain.from_iterable(message.needs for message in messages))
     bundles = [
         Bundle(audience_id, audiences.rule_json(audience_id), _in_order(by_audience.get(audience_id, [])))
         for audience_id in sorted(needed)
@@ -80,10 +100,10 @@ def _bundles(messages: Sequence[_Targeted], audiences: Audiences) -> list[Bundle
     return [*bundles, Bundle(EVERYONE, None, _in_order(everyone))] if everyone else bundles
 
 
-def _referred(message: CompiledMessage) -> list[str]:
-    """Audiences that a message names besides the one that it is for."""
-    when = (message.trigger or {}).get("audienceId")
-    return [*message.exclude_audience_ids, *([when] if when else [])]
+def _features(rules: Iterable[Rule | None]) -> tuple[Feature, ...]:
+    """What the rules ask of user states, in the order of their ids."""
+    found = features_of(rule for rule in rules if rule is not None)
+    return tuple(found[feature_id] for feature_id in sorted(found))
 
 
 def _in_order(messages: Iterable[CompiledMessage]) -> tuple[CompiledMessage, ...]:

@@ -1,19 +1,16 @@
 """One message: its row → what the edge decides about, or every reason why that cannot be had."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
-from uuid import UUID
+from collections.abc import Callable
+from typing import cast
 
 from compiler import fields
 from compiler.audiences import Audiences
 from compiler.snapshot import MessageRow
-from wire import codec, times
-from wire.bundle import CompiledMessage, FrequencyCap
-from wire.message import render_slot
+from engine.message import Json, canonical_id, compiled
+from wire import times
+from wire.bundle import CompiledMessage
 from wire.problems import EVENT_TYPE_MISSING, Problem, child_pointer
 from wire.rules import RuleError, parse_pattern, parse_where
-
-Json = Mapping[str, Any]
 
 
 class MessageError(ValueError):
@@ -38,72 +35,7 @@ def compile_message(row: MessageRow, audiences: Audiences) -> CompiledMessage:
     ]
     if problems:
         raise MessageError(problems)
-    return _compiled(row)
-
-
-def _compiled(row: MessageRow) -> CompiledMessage:
-    """Of a row without problems."""
-    slot = render_slot(row.type, row.slot, cast(Json, row.appearance))
-    trigger, cap = _trigger(row.trigger), _cap(row.frequency_cap)
-    return CompiledMessage(
-        id=str(row.id),
-        version=row.version,
-        type=row.type,
-        slot=slot,
-        priority=row.priority,
-        created_ms=row.created_ms,
-        exclude_audience_ids=tuple(sorted({str(audience_id) for audience_id in row.exclude_audience_ids})),
-        starts_ms=row.starts_ms,
-        ends_ms=row.ends_ms,
-        trigger=trigger,
-        cap=cap,
-        json=codec.canonical_json(
-            {
-                "id": str(row.id),
-                "version": row.version,
-                "type": row.type,
-                "slot": slot,
-                "priority": row.priority,
-                "content": row.content,
-                "appearance": row.appearance,
-                "trigger": trigger,
-                "frequencyCap": _cap_json(cap),
-                "startsAt": times.to_iso_or_none(row.starts_ms),
-                "endsAt": times.to_iso_or_none(row.ends_ms),
-            }
-        ),
-    )
-
-
-def _trigger(stored: object) -> Json | None:
-    """Keys in one order, so that equal triggers are equal bytes; ids as Postgres writes them."""
-    if stored is None:
-        return None
-    trigger: dict[str, Any] = codec.from_json(codec.canonical_json(stored))
-    if trigger.get("audienceId") is not None:
-        trigger["audienceId"] = _canonical_id(trigger["audienceId"])
-    return trigger
-
-
-def _cap(stored: object) -> FrequencyCap | None:
-    """None as well for a cap that limits nothing: it must not make the message depend on the user's state."""
-    cap = cast(Json, stored or {})
-    limits = cap.get("maxImpressions"), cap.get("perSeconds"), cap.get("minIntervalSeconds")
-    stop_after = tuple(sorted(set(cap.get("stopAfter") or ())))
-    if limits[0] is None and not limits[2] and not stop_after:
-        return None
-    return FrequencyCap(*limits, stop_after)
-
-
-def _cap_json(cap: FrequencyCap | None) -> Json | None:
-    if cap is None:
-        return None
-    return {
-        "maxImpressions": cap.max_impressions,
-        "perSeconds": cap.per_s,
-        "minIntervalSeconds": cap.min_interval_s,
-        "stopAfter": list(cap.stop_after),
-    }
+    return compiled(row)
 
 
 def _appearance_problems(row: MessageRow) -> list[Problem]:
@@ -122,7 +54,7 @@ def _trigger_problems(trigger: object, audiences: Audiences) -> list[Problem]:
     if trigger.get("where") and trigger.get("eventType") is None:
         problems.append(Problem("/trigger/where", *EVENT_TYPE_MISSING))
     if isinstance(audience_id := trigger.get("audienceId"), str):
-        problems += audiences.problems(_canonical_id(audience_id), "/trigger/audienceId")
+        problems += audiences.problems(canonical_id(audience_id), "/trigger/audienceId")
     return problems
 
 
@@ -155,11 +87,3 @@ def _cap_problems(cap: object) -> list[Problem]:
     if cap is None:
         return []
     return fields.shape_problems(fields.Cap, cap, "/frequencyCap") or fields.cap_problems(cast(Json, cap))
-
-
-def _canonical_id(text: str) -> str:
-    """`text` itself when it is no UUID; nothing has such an id."""
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return text

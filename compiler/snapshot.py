@@ -46,11 +46,12 @@ _MESSAGE_COLUMNS = [in_app_messages.c[field.name] for field in fields(MessageRow
 
 @dataclass(frozen=True, slots=True)
 class AudienceRow:
-    """`rule` None: a static audience."""
+    """`rule` None: a static audience. `preparing`: user states do not have yet all that it takes to decide it."""
 
     id: UUID
     name: str
     rule: object
+    preparing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ async def _take(connection: AsyncConnection, org_id: UUID, term: Term) -> Snapsh
         version,
         settings,
         frozenset([row.digest for row in await _rows(connection, _live_keys(org_id))]),
-        tuple(AudienceRow(row.id, row.name, _json(row.rule)) for row in await _rows(connection, _audiences(org_id))),
+        tuple(map(_audience, await _rows(connection, _audiences(org_id)))),
         tuple(_message(row) for row in await _rows(connection, _messages(org_id))),
         tuple(Waiting(row.id, row.created_ms) for row in await _rows(connection, _waiting(org_id))),
     )
@@ -135,7 +136,7 @@ def _live_keys(org_id: UUID) -> Select[Any]:
 def _audiences(org_id: UUID) -> Select[Any]:
     audience = audiences.c
     return (
-        select(audience.id, audience.name, _as_text(audience.rule))
+        select(audience.id, audience.name, _as_text(audience.rule), audience.preparing)
         .where(audience.org_id == org_id)
         .order_by(audience.id)
     )
@@ -172,6 +173,10 @@ def _json(stored: str | None) -> object:
     except DecodeError:
         return stored
     return parsed
+
+
+def _audience(row: Row[Any]) -> AudienceRow:
+    return AudienceRow(row.id, row.name, _json(row.rule), row.preparing)
 
 
 def _message(row: Row[Any]) -> MessageRow:

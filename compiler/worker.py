@@ -61,6 +61,7 @@ class Worker:
         self._wanted = asyncio.Event()
         self._standing: dict[UUID, Standing] = {}
         self._problems: dict[UUID, int] = {}
+        self._preparing: dict[UUID, int] = {}
         self._retries: dict[UUID, Retry] = {}
         self._known_term: Term | None = None
         self._inspector = Inspector(redis)
@@ -127,6 +128,7 @@ class Worker:
         self._known_term = term
         self._standing.clear()
         self._problems.clear()
+        self._preparing.clear()
         self._retries.clear()
 
     async def _take(self) -> None:
@@ -176,6 +178,8 @@ class Worker:
         self.schedule.expect(org_id, compiled.changes_ms)
         self._problems[org_id] = len(compiled.problems)
         metrics.PROBLEMS.set(sum(self._problems.values()))
+        self._preparing[org_id] = compiled.preparing
+        metrics.PREPARING.set(sum(self._preparing.values()))
         lag_ms = max((wall_now_ms() - row.created_ms for row in snapshot.waiting), default=None)
         if lag_ms is not None:
             metrics.LAG_SECONDS.observe(max(0, lag_ms) / 1000)
@@ -185,6 +189,7 @@ class Worker:
             version=str(snapshot.version),
             messages=compiled.manifest.message_count,
             left_out=len(compiled.problems),
+            preparing=compiled.preparing,
             lag_ms=lag_ms,
         )
 

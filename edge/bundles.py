@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -60,11 +60,15 @@ class OrgUnavailableError(Exception):
 
 
 class Bundles:
-    """Tables by org, loaded from disk at start and from Redis: ahead of requests, on request and on change."""
+    """Tables by org, loaded from disk at start and from Redis: ahead of requests, on request and on change.
 
-    def __init__(self, redis: Redis, disk: BundleDisk) -> None:
+    `on_more_features` is called before a table is put in place that asks more of user states than the one before.
+    """
+
+    def __init__(self, redis: Redis, disk: BundleDisk, on_more_features: Callable[[UUID], None]) -> None:
         self._redis = redis
         self._disk = disk
+        self._on_more_features = on_more_features
         self._held: dict[UUID, Held] = {}
         self._loads: dict[UUID, asyncio.Task[None]] = {}
         self._again: set[UUID] = set()
@@ -220,6 +224,9 @@ class Bundles:
         return {sha: data for sha, data in zip(ordered, values, strict=True) if data is not None}
 
     def _swap(self, org_id: UUID, held: Held) -> None:
+        before = self._held.get(org_id)
+        if before is not None and _asks_more(held.manifest, before.manifest):
+            self._on_more_features(org_id)
         self._held[org_id] = held
         self._absent.pop(org_id, None)
         self._note_problem(org_id, None)
@@ -266,6 +273,12 @@ def _build(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Held:
         raise
     except Exception as error:  # well-formed bytes that mean nonsense, in whichever way
         raise TableError(one_line(error)) from error
+
+
+def _asks_more(manifest: Manifest, before: Manifest) -> bool:
+    """Whether states that were complete for `before` may lack moments that the manifest asks for."""
+    kept = {feature.id: feature.kept for feature in before.features}
+    return any(feature.kept > kept.get(feature.id, 0) for feature in manifest.features)
 
 
 def _found_no_redis(load: "asyncio.Task[None]") -> bool:

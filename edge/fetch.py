@@ -18,6 +18,7 @@ from wire import codec, plain, problems, subjects, times
 from wire.intake import PROPERTIES_MAX_BYTES, TOO_LARGE, event_type_flaw
 from wire.plain import Flaw
 from wire.problems import Problem, child_pointer
+from wire.userstate import UserState
 
 URL_MAX_CHARACTERS = 8_192
 SCREEN_MAX_CHARACTERS = 1_024
@@ -172,12 +173,24 @@ class Fetch:
         if not verified and user_id is None and request.user_id is not None and request.anonymous_id is None:
             now_ms = self._now_ms()
             return answer(org.table, _UNPROVEN, request, now_ms)
-        state = await self._people.state(org.id, user_id, request.anonymous_id)
-        table = self._bundles.table(org.id) or org.table
+        table, state = await self._known(org, user_id, request.anonymous_id)
         now_ms = self._now_ms()
         if state is None:
             return answer(table, NOBODY, request, now_ms, degraded=True)
         return answer(table, person(table, state, request.traits, now_ms, verified=verified), request, now_ms)
+
+    async def _known(
+        self, org: Org, user_id: str | None, anonymous_id: str | None
+    ) -> tuple[OrgTable, UserState | None]:
+        """The newest table, with a state that was read while it was the newest: one read before may lack events that
+        its rules ask for."""
+        table = self._bundles.table(org.id) or org.table
+        while True:
+            state = await self._people.state(org.id, user_id, anonymous_id, table.features)
+            newest = self._bundles.table(org.id) or table
+            if newest is table:
+                return table, state
+            table = newest
 
 
 _UNPROVEN = Person(0, {}, known=False, verified=False)

@@ -77,13 +77,15 @@ class Users:
         return entry.state
 
     async def get(self, org_id: UUID, subjects: Sequence[str]) -> list[UserState | None]:
-        """The state of each subject; None: it cannot be known now."""
+        """The state of each subject; None: it cannot be known now.
+
+        With one that is not in memory all are read, so that they are of one moment: a claim changes two at once.
+        """
         states = [self.peek((org_id, subject)) for subject in subjects]
-        missing = [index for index, state in enumerate(states) if state is None]
-        waiting = [self._load((org_id, subjects[index])).answer for index in missing]
-        for index, answer in zip(missing, waiting, strict=True):
-            states[index] = await asyncio.shield(answer)
-        return states
+        if None not in states:
+            return states
+        waiting = [self._load((org_id, subject)).answer for subject in subjects]
+        return [await asyncio.shield(answer) for answer in waiting]
 
     def announce(self, org_id: UUID, revs: Iterable[tuple[str, int]]) -> None:
         """Newer states are in Redis: an older one that is cached, or on its way, will not do."""
@@ -95,6 +97,14 @@ class Users:
             load = self._loads.get(key)
             if load is not None:
                 load.least_rev = max(load.least_rev, rev)
+
+    def forget(self, org_id: UUID) -> None:
+        """What was read of the org's customers until now lacks something, and will not do even while Redis is away."""
+        for key in [key for key in self._entries if key[0] == org_id]:
+            self._bytes -= self._entries.pop(key).size_bytes
+        for key, load in self._loads.items():
+            load.again |= key[0] == org_id
+        self._show_size()
 
     def doubt_all(self) -> None:
         """Announcements may have been missed: nothing cached is served any more, unless Redis cannot be reached."""
@@ -203,9 +213,12 @@ class Users:
         self._bytes += entry.size_bytes
         while self._bytes > self._max_bytes:
             self._bytes -= self._entries.popitem(last=False)[1].size_bytes
+        self._show_size()
+        return state
+
+    def _show_size(self) -> None:
         CACHED.set(len(self._entries))
         CACHED_BYTES.set(self._bytes)
-        return state
 
     def _fail(self, batch: list[Key]) -> None:
         """Redis is out of reach: what was true a while ago is the best there is."""

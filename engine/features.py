@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from engine.clauses import compile_clause
 from wire.events import is_own
 from wire.features import Feature
-from wire.rule_tree import ANY_EVENT, EventCount, Rule, audience_refs, evaluation_order, leaves
+from wire.rule_tree import ANY_EVENT, EventCount, Rule, audience_refs, leaves
 
 Rings = Mapping[str, tuple[int, ...]]
 """Feature id → moments of its newest events, newest first."""
@@ -37,13 +37,13 @@ def preparing(rules: Mapping[str, Rule], ready: Mapping[str, int]) -> set[str]:
 
     `rules` by audience id; `ready`: feature id → how many moments of it user states have for certain.
     """
-    waiting: set[str] = set()
-    for audience_id in evaluation_order(rules):
-        rule = rules[audience_id]
-        if not audience_refs(rule).isdisjoint(waiting) or any(
-            ready.get(id_, 0) < feature.kept for id_, feature in features_of([rule]).items()
-        ):
-            waiting.add(audience_id)
+    waiting = {
+        audience_id
+        for audience_id, rule in rules.items()
+        if any(ready.get(id_, 0) < feature.kept for id_, feature in features_of([rule]).items())
+    }
+    while more := {id_ for id_ in rules.keys() - waiting if not audience_refs(rules[id_]).isdisjoint(waiting)}:
+        waiting |= more
     return waiting
 
 

@@ -27,7 +27,7 @@ def with_events(state: UserState, overlay: Iterable[Event], features: FeatureInd
         if features.watches(event.type):
             for feature_id, _ in features.of(event.type, codec.from_json(event.properties)):
                 happened[feature_id][event.occurred_ms] += 1
-        if event.type == events.IDENTIFIED:
+        if event.type in events.SETS_TRAITS:
             identifies.append(event)
         elif event.type == events.IMPRESSION:
             rendered[_message_id(event)][event.occurred_ms] += 1

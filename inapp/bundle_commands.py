@@ -45,6 +45,7 @@ def _manifest(manifest: Manifest) -> Table:
     table.add_row("Version", f"{manifest.version}  [dim]generation.epoch.revision[/]")
     table.add_row("Messages", str(manifest.message_count))
     table.add_row("Bundles", str(len(manifest.bundles)))
+    table.add_row("Features", f"{len(manifest.features)}  [dim]kinds of events that its audiences count[/]")
     table.add_row("Public keys", str(len(manifest.keys)))
     table.add_row("Identity tokens", "required" if manifest.settings.require_identity_token else "not required")
     return table

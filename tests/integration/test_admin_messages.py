@@ -1,12 +1,14 @@
 """Writing, changing, publishing and removing messages."""
 
 import asyncio
+import itertools
 import uuid
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import insert, select, update
 
+from admin.messages.schemas import Status
 from store import tables
 from tests.support.admin_api import NOW_MS, Api
 
@@ -122,6 +124,71 @@ async def test_status_follows_the_clock_and_the_switches(api: Api) -> None:
     assert [await status_at(now_ms) for now_ms in moments] == ["paused", "paused", "paused", "ended"]
     await api.data("POST", f"{path}/archive")
     assert await status_at(starts_ms) == "archived"
+
+
+async def test_a_message_is_preparing_while_an_audience_that_it_names_is(api: Api) -> None:
+    audience = (await api.data("POST", "/audiences", {"name": "A"}))["id"]
+    await _prepare(api, True)
+    naming: list[dict[str, Any]] = [
+        {"audienceId": audience},
+        {"excludeAudienceIds": [audience]},
+        {"trigger": {"audienceId": audience}},
+    ]
+    made = [await api.data("POST", "/in-app-messages", {**BANNER, **fields}) for fields in naming]
+    indifferent = await api.data("POST", "/in-app-messages", BANNER)
+    assert [message["status"] for message in made] == ["preparing"] * 3
+    assert await _with_status(api, "preparing") == {message["id"] for message in made}
+    assert await _with_status(api, "live") == {indifferent["id"]}
+    assert (await api.data("GET", "/in-app-messages/stats"))["active"] == 1
+    changed = await api.data("PATCH", f"/in-app-messages/{made[0]['id']}", {"audienceId": None})
+    assert changed["status"] == "live"
+    await _prepare(api, False)
+    assert (await api.data("GET", f"/in-app-messages/{made[1]['id']}"))["status"] == "live"
+    assert (await api.data("GET", "/in-app-messages/stats"))["active"] == 4
+
+
+async def test_the_audience_of_another_org_prepares_nothing(api: Api) -> None:
+    other = await api.new_org()
+    theirs = (await other.data("POST", "/audiences", {"name": "A"}))["id"]
+    await _prepare(api, True)
+    message = await api.data("POST", "/in-app-messages", BANNER)
+    trigger = {"trigger": {"audienceId": theirs}}
+    await api.execute(update(tables.in_app_messages).values(**trigger, exclude_audience_ids=[theirs]))
+    assert (await api.data("GET", f"/in-app-messages/{message['id']}"))["status"] == "live"
+
+
+async def test_every_message_has_the_one_status_that_the_filter_finds_it_by(api: Api) -> None:
+    prepared = (await api.data("POST", "/audiences", {"name": "P"}))["id"]
+    await _prepare(api, True)
+    ready = (await api.data("POST", "/audiences", {"name": "R"}))["id"]
+    moments = (None, NOW_MS - 1, NOW_MS, NOW_MS + 1)
+    switches = (True, False)
+    grid = itertools.product((None, 0), (None, 0), moments, moments, switches, (None, ready, prepared))
+    message = {"org_id": api.org.org_id, "type": "banner", "version": 1, "content": {}, "appearance": {}}
+    rows = [
+        {
+            **message,
+            "id": uuid.uuid4(),
+            "name": str(number),
+            "priority": 1,
+            "created_ms": 0,
+            "updated_ms": 0,
+            "archived_ms": archived_ms,
+            "published_ms": published_ms,
+            "starts_ms": starts_ms,
+            "ends_ms": ends_ms,
+            "active": active,
+            "audience_id": audience_id,
+        }
+        for number, (archived_ms, published_ms, starts_ms, ends_ms, active, audience_id) in enumerate(grid)
+    ]
+    await api.execute(insert(tables.in_app_messages).values(rows))
+    found = await _statuses(api, "")
+    assert len(found) == len(rows)
+    assert set(found.values()) == set(get_args(Status))
+    for status in get_args(Status):
+        expected = {message_id for message_id, shown in found.items() if shown == status}
+        assert (await _statuses(api, f"status={status}")).keys() == expected, status
 
 
 async def test_a_draft_is_announced_only_once_it_is_published(api: Api) -> None:
@@ -324,6 +391,26 @@ async def test_what_the_compiler_found_wrong_is_shown(api: Api) -> None:
     problem = {"pointer": "/audienceId", "code": "not_compilable", "message": "Too large."}
     await api.execute(update(tables.in_app_messages).values(problems=[problem]))
     assert (await api.data("GET", f"/in-app-messages/{message['id']}"))["problems"] == [problem]
+
+
+async def _prepare(api: Api, preparing: bool) -> None:
+    """As if the past of all audiences were (not) being gathered."""
+    await api.execute(update(tables.audiences).values(preparing=preparing))
+
+
+async def _with_status(api: Api, status: str) -> set[str]:
+    return set(await _statuses(api, f"status={status}"))
+
+
+async def _statuses(api: Api, query: str) -> dict[str, str]:
+    """Of all messages on all pages."""
+    found: dict[str, str] = {}
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await api.data("GET", f"/in-app-messages?limit=200&{query}{cursor}")
+        found |= {message["id"]: message["status"] for message in page["items"]}
+        cursor = page["nextCursor"] and f"&cursor={page['nextCursor']}"
+    return found
 
 
 async def _versions(api: Api) -> list[Any]:

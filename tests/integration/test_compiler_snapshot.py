@@ -65,15 +65,15 @@ async def test_a_snapshot_has_the_orgs_published_messages_and_nothing_of_others(
 
 async def test_a_snapshot_has_audiences_live_public_keys_and_settings(postgres: AsyncEngine) -> None:
     org = await author(postgres, require_identity_token=True, identity_secret="s3cret")
-    static, ruled = await org.add_audience(None, "Static"), await org.add_audience({"any": []}, "Ruled")
+    static, ruled = await org.add_audience(None, "Static"), await org.add_audience({"any": []}, "Ruled", preparing=True)
     live = {await org.add_key(), await org.add_key()}
     await org.add_key("sk")
     await org.add_key(revoked_ms=NOW_MS)
     await org.announce()
     snapshot = await take_snapshot(postgres, org.org_id, TERM)
-    assert {(row.id, row.name): row.rule for row in snapshot.audiences} == {
-        (static, "Static"): None,
-        (ruled, "Ruled"): {"any": []},
+    assert {(row.id, row.name): (row.rule, row.preparing) for row in snapshot.audiences} == {
+        (static, "Static"): (None, False),
+        (ruled, "Ruled"): ({"any": []}, True),
     }
     assert snapshot.keys == live
     assert snapshot.settings == Settings(True, "s3cret")

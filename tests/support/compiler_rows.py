@@ -49,8 +49,8 @@ def message_row(number: int = 1, **changes: Any) -> MessageRow:
     return MessageRow(**(fields | changes))
 
 
-def audience_row(number: int, rule: object, name: str | None = None) -> AudienceRow:
-    return AudienceRow(uuid(number), name or f"Audience {number}", rule)
+def audience_row(number: int, rule: object, name: str | None = None, *, preparing: bool = False) -> AudienceRow:
+    return AudienceRow(uuid(number), name or f"Audience {number}", rule, preparing)
 
 
 def snapshot(
@@ -84,14 +84,11 @@ class Authored:
             if announce:
                 await outbox.announce(connection, self.org_id, NOW_MS)
 
-    async def add_audience(self, rule: object, name: str = "Audience") -> UUID:
+    async def add_audience(self, rule: object, name: str = "Audience", *, preparing: bool = False) -> UUID:
         audience_id = new_id()
+        values = {"id": audience_id, "org_id": self.org_id, "name": name, "rule": rule, "preparing": preparing}
         async with self.postgres.begin() as connection:
-            await connection.execute(
-                insert(tables.audiences).values(
-                    id=audience_id, org_id=self.org_id, name=name, rule=rule, created_ms=NOW_MS, updated_ms=NOW_MS
-                )
-            )
+            await connection.execute(insert(tables.audiences).values(**values, created_ms=NOW_MS, updated_ms=NOW_MS))
         return audience_id
 
     async def problems_of(self, message_id: UUID) -> list[dict[str, str]]:

@@ -8,9 +8,12 @@ from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
 
+from engine.features import features_of
 from wire import apikeys, codec, keys
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Settings, Version, org_change, sha_of
 from wire.events import EventBatch
+from wire.features import Feature
+from wire.rules import parse_rule
 from wire.userstate import Marker, UserState
 
 
@@ -68,8 +71,14 @@ class Publisher:
             sum(len(bundle.messages) for bundle in self.bundles.values()),
             {audience_id: sha_of(bundle.encode()) for audience_id, bundle in self.bundles.items()},
             frozenset(map(apikeys.digest, self.live_keys)),
-            settings=self.settings,
+            self.features(),
+            self.settings,
         )
+
+    def features(self) -> tuple[Feature, ...]:
+        """What the bundles' rules ask of user states."""
+        rules = [parse_rule(bundle.rule) for bundle in self.bundles.values() if bundle.rule is not None]
+        return tuple(features_of(rules).values())
 
     async def publish(self, *, announce: bool = True) -> Manifest:
         self.revision += 1
@@ -133,6 +142,19 @@ async def commit(redis: Redis, spool: UUID) -> list[EventBatch]:
 
 def rule(trait: str, value: Any) -> dict[str, Any]:
     return {"trait": trait, "op": "eq", "value": value}
+
+
+def happened(event: str, op: str = "gte", count: int = 1, within: str | None = None, **where: Any) -> dict[str, Any]:
+    """A condition on events whose properties are as `where` says."""
+    conditions = [{"property": name, "op": "eq", "value": value} for name, value in where.items()]
+    leaf = {"event": event, "where": conditions, "count": {"op": op, "value": count}}
+    return leaf if within is None else {**leaf, "within": within}
+
+
+def ring_id(leaf: Mapping[str, Any]) -> str:
+    """The key in `UserState.rings` of the moments that a condition counts."""
+    (feature_id,) = features_of([parse_rule(leaf)])
+    return feature_id
 
 
 def newer(state: UserState, **changes: Any) -> UserState:

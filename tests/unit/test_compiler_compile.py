@@ -18,6 +18,7 @@ from tests.support.compiler_rows import (
     snapshot,
     uuid,
 )
+from tests.support.publishing import happened
 from wire import codec
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Settings
 
@@ -155,10 +156,75 @@ def test_an_audience_is_published_when_anything_refers_to_it_and_only_then() -> 
 
 
 def test_the_audience_of_a_trigger_is_found_however_its_id_is_written() -> None:
-    audience = AudienceRow(id=uuid(0xABCDEF), name="Hex", rule=None)
+    audience = AudienceRow(id=uuid(0xABCDEF), name="Hex", rule=None, preparing=False)
     written = str(audience.id).upper()
     message = only_message(message_row(trigger={"audienceId": written}), [audience])
     assert message.trigger == {"audienceId": str(audience.id)} != {"audienceId": written}
+
+
+def viewed(count: int = 1, within: str = "7d", **where: object) -> dict[str, Any]:
+    return happened("viewed", "gte", count, within, **where)
+
+
+NAMED = pytest.mark.parametrize(
+    "changes",
+    [
+        {"audience_id": uuid(11)},
+        {"exclude_audience_ids": (uuid(99), uuid(11))},
+        {"trigger": {"audienceId": str(uuid(11)).upper()}},
+    ],
+    ids=["for", "except", "when"],
+)
+
+
+@NAMED
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_message_that_needs_an_audience_which_is_being_prepared_is_left_out_without_a_problem(
+    changes: dict[str, Any], depth: int
+) -> None:
+    """Also when only an audience that its own refers to is."""
+    chain = [audience_row(11 + n, {"audience": str(uuid(12 + n))}) for n in range(depth)]
+    ready = audience_row(99, viewed(2))
+    beside = message_row(2, audience_id=uuid(99))
+    for preparing in (True, False):
+        last = audience_row(11 + depth, viewed(5), preparing=preparing)
+        made = compiled(message_row(**changes), beside, audiences=[*chain, last, ready])
+        left = {str(beside.id)} if preparing else {str(uuid(1)), str(beside.id)}
+        assert {message.id for message in messages_in(made)} == left
+        assert (made.problems, made.preparing) == ({}, int(preparing))
+        assert set(made.manifest.bundles) - {EVERYONE} == (
+            {str(uuid(99))} if preparing else {str(uuid(99)), *(str(uuid(11 + n)) for n in range(depth + 1))}
+        )
+        assert [feature.kept for feature in made.manifest.features] == [2 if preparing else 5]
+
+
+def test_a_message_that_has_a_fault_and_waits_for_an_audience_shows_its_fault() -> None:
+    audiences = [audience_row(11, viewed(), preparing=True)]
+    assert problems(message_row(audience_id=uuid(11), slot=""), audiences) == {("/slot", "invalid_slot")}
+    assert compiled(message_row(audience_id=uuid(11), slot=""), audiences=audiences).preparing == 0
+
+
+def test_messages_that_are_not_due_anyway_are_not_said_to_wait() -> None:
+    rows = [message_row(1, audience_id=uuid(11), active=False), message_row(2, audience_id=uuid(11), ends_ms=NOW_MS)]
+    assert compiled(*rows, audiences=[audience_row(11, viewed(), preparing=True)]).preparing == 0
+
+
+def test_the_manifest_has_the_features_of_the_audiences_that_are_needed_and_of_no_other() -> None:
+    audiences = [
+        audience_row(11, {"all": [viewed(3), FREE, {"not": {"audience": str(uuid(12))}}]}),
+        audience_row(12, {"any": [viewed(5), viewed(2, big=True)]}),
+        audience_row(13, happened("*")),
+        audience_row(14, happened("bought", "eq", 0)),
+        audience_row(15, None),
+    ]
+    row = message_row(audience_id=uuid(11), trigger={"audienceId": str(uuid(14))}, exclude_audience_ids=(uuid(15),))
+    found = compiled(row, audiences=audiences).manifest.features
+    assert {(feature.event, len(feature.where), feature.kept) for feature in found} == {
+        ("viewed", 0, 5),
+        ("viewed", 1, 2),
+        ("bought", 0, 1),
+    }
+    assert [feature.id for feature in found] == sorted(feature.id for feature in found)
 
 
 def test_the_manifest_names_version_keys_and_settings() -> None:
@@ -264,6 +330,8 @@ def test_a_paused_or_ended_message_has_no_problems() -> None:
         ([audience_row(11, {"trait": "plan"})], {"missing_field"}),
         ([audience_row(11, {"all": [{"trait": "a", "op": "is"}, {}]})], {"unknown_op", "unknown_rule"}),
         ([audience_row(11, "not a rule")], {"wrong_type"}),
+        ([audience_row(11, {"event": "9 lives", "within": "soon"})], {"invalid_event_type", "invalid_duration"}),
+        ([audience_row(11, {"event": "a", "count": {"op": "gte", "value": -1}}, preparing=True)], {"out_of_range"}),
         ([audience_row(11, {"audience": MISSING})], {"audience_not_found"}),
         ([audience_row(11, {"audience": str(uuid(12))}), audience_row(12, {})], {"audience_broken"}),
         ([audience_row(11, {"audience": str(uuid(11))})], {"audience_cycle"}),
@@ -276,7 +344,18 @@ def test_a_paused_or_ended_message_has_no_problems() -> None:
             {"audience_broken"},
         ),
     ],
-    ids=["no op", "two faults", "no object", "missing", "refers to broken", "itself", "circle", "refers to circle"],
+    ids=[
+        "no op",
+        "two faults",
+        "no object",
+        "odd event",
+        "odd count",
+        "missing",
+        "refers to broken",
+        "itself",
+        "circle",
+        "refers to circle",
+    ],
 )
 @pytest.mark.parametrize(
     ("changes", "pointer"),
@@ -315,7 +394,11 @@ def test_the_same_rows_make_the_same_bytes_in_whatever_order_they_and_their_keys
         message_row(n, audience_id=uuid(11), trigger={"eventType": "a", "delaySeconds": n, "screen": None})
         for n in range(1, 20)
     ]
-    audiences = [audience_row(11, {"any": [FREE, {"audience": str(uuid(12))}]}), audience_row(12, None)]
+    audiences = [
+        audience_row(11, {"any": [FREE, {"audience": str(uuid(12))}, viewed(2, a=1, b=2), viewed(1)]}),
+        audience_row(12, {"all": [viewed(2, b=2, a=1), happened("*"), {"audience": str(uuid(13))}]}),
+        audience_row(13, None),
+    ]
     made = compiled(*rows, audiences=audiences)
     shuffled = [_with_keys_reversed(row) for row in rows]
     random.Random(5).shuffle(shuffled)
@@ -352,6 +435,9 @@ def test_the_self_check_refuses_what_an_edge_would_refuse() -> None:
     check(made)
     with pytest.raises(TableError, match="1 messages where the manifest says 2"):
         check(replace(made, manifest=replace(made.manifest, message_count=2)))
+    counting = compiled(message_row(audience_id=uuid(11)), audiences=[audience_row(11, viewed())])
+    with pytest.raises(TableError, match="lacks features"):
+        check(replace(counting, manifest=replace(counting.manifest, features=())))
 
 
 def test_hundreds_of_messages_and_audiences_are_accepted_by_the_engine() -> None:

@@ -15,7 +15,7 @@ from wire import times
 from wire.bundle import Bundle, CompiledMessage, Manifest, Version
 
 NOW_MS = 1_767_225_600_000
-STRANGER = Person(frozenset(), {})
+STRANGER = Person(0, {})
 
 
 def table(*messages: CompiledMessage) -> OrgTable:

@@ -6,9 +6,11 @@ import pytest
 
 from edge.overlay import Overlay
 from edge.people import NOTHING_KNOWN, People
+from engine.features import FeatureIndex
 from engine.state import with_events
 from tests.support.spooling import event
 from wire.events import IDENTIFIED, IMPRESSION, Event
+from wire.features import Feature
 from wire.userstate import MOST_ALIASES, Seen, UserState
 
 ORG = UUID(int=7)
@@ -31,10 +33,31 @@ def test_events_are_found_by_org_and_subject() -> None:
     assert overlay.events((ORG, "u:nobody")) == []
 
 
-def test_events_that_no_state_depends_on_are_not_kept() -> None:
+def test_what_no_rule_looks_at_is_not_kept() -> None:
     overlay = Overlay()
-    overlay.add(1, [event("report.exported")])
-    assert overlay.subjects(1) == set()
+    overlay.add(1, [event("report.exported", properties=b'{"pages":3}', context=b'{"os":"ios"}', session_id="s")])
+    (kept,) = overlay.events((ORG, "u:ada"))
+    assert (kept.type, kept.properties, kept.occurred_ms) == ("report.exported", b'{"pages":3}', 5)
+    assert (kept.context, kept.session_id) == (b"{}", None)
+
+
+def test_past_a_limit_events_that_are_only_counted_are_not_kept_and_the_others_are() -> None:
+    overlay = Overlay(most_counted=2)
+    overlay.add(1, [event("a"), impression()])
+    overlay.add(2, [event("b"), event("c"), claim(), impression()])
+    assert [each.type for each in overlay.events((ORG, "u:ada"))] == ["a", IMPRESSION, "b", IDENTIFIED, IMPRESSION]
+    overlay.drop(1)
+    overlay.drop(1)
+    overlay.add(3, [event("d"), event("e")])
+    assert [each.type for each in overlay.events((ORG, "u:ada"))] == ["b", IDENTIFIED, IMPRESSION, "d"]
+
+
+def test_of_one_customer_the_newest_are_laid_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.overlay.MOST_OF_ONE", 3)
+    overlay = Overlay()
+    for number in (1, 2, 3):
+        overlay.add(number, [event(f"{number}a"), event(f"{number}b")])
+    assert [each.type for each in overlay.events((ORG, "u:ada"))] == ["2b", "3a", "3b"]
 
 
 def test_an_event_that_was_sent_twice_counts_once() -> None:
@@ -80,14 +103,29 @@ class States:
         return [self.states.get(subject, NOTHING_KNOWN) for subject in subjects]
 
 
+VIEWED = "viewed"
+FEATURE = Feature(VIEWED, (), 3)
+FEATURES = FeatureIndex([FEATURE])
+
+
+def viewed(occurred_ms: int, **fields: object) -> Event:
+    return event(VIEWED, occurred_ms=occurred_ms, **fields)  # type: ignore[arg-type]
+
+
+def with_ring(*moments_ms: int, **fields: object) -> UserState:
+    return UserState(rev=1, rings={FEATURE.id: moments_ms}, **fields)  # type: ignore[arg-type]
+
+
 def seen_once(at_ms: int) -> UserState:
     return UserState(rev=1, seen={MESSAGE: Seen(1, recent_ms=(at_ms,))})
 
 
 @pytest.mark.anyio
 class TestPeople:
-    async def state(self, overlay: Overlay, states: States, *who: str | None) -> UserState | None:
-        return await People(states, overlay).state(ORG, *who)  # type: ignore[arg-type]
+    async def state(
+        self, overlay: Overlay, states: States, user_id: str | None, anonymous_id: str | None
+    ) -> UserState | None:
+        return await People(states, overlay).state(ORG, user_id, anonymous_id, FEATURES)  # type: ignore[arg-type]
 
     async def test_nobody_in_particular_has_the_empty_state(self) -> None:
         assert await self.state(Overlay(), States(), None, None) == NOTHING_KNOWN
@@ -135,6 +173,35 @@ class TestPeople:
         ada = UserState(rev=2, aliases=frozenset(f"x{n}" for n in range(MOST_ALIASES)))
         state = await self.state(Overlay(), States(u_ada=ada, a_new=seen_once(2)), "ada", "new")
         assert state is not None and state.seen[MESSAGE].impressions == 1
+
+    async def test_events_just_acknowledged_are_in_the_rings_of_users_and_visitors(self) -> None:
+        overlay = Overlay()
+        overlay.add(1, [viewed(7), viewed(5), viewed(8, user_id=None, anonymous_id="x"), event("other")])
+        ada = await self.state(overlay, States(u_ada=with_ring(5)), "ada", None)
+        visitor = await self.state(overlay, States(a_x=with_ring(6)), None, "x")
+        assert ada is not None and ada.rings == {FEATURE.id: (7, 5)}
+        assert visitor is not None and visitor.rings == {FEATURE.id: (8, 6)}
+
+    async def test_the_rings_of_a_visitor_count_for_the_user_before_the_claim_is_projected_and_after(self) -> None:
+        overlay = Overlay()
+        overlay.add(1, [viewed(8, user_id=None, anonymous_id="x")])
+        overlay.add(2, [claim(), viewed(9)])
+        before = States(u_ada=with_ring(3), a_x=with_ring(8, 6))
+        ring = {FEATURE.id: (9, 8, 6, 3)}
+        for who in (("ada", "x"), ("ada", None)):
+            state = await self.state(overlay, before, *who)
+            assert state is not None and state.rings == ring
+        after = States(u_ada=with_ring(9, 8, 6, 3, aliases=frozenset({"x"})), a_x=UserState(rev=1))
+        for who in (("ada", "x"), ("ada", None)):
+            state = await self.state(overlay, after, *who)
+            assert state is not None and state.rings == ring
+
+    async def test_events_of_one_millisecond_under_both_names_are_two(self) -> None:
+        overlay = Overlay()
+        overlay.add(1, [viewed(8, user_id=None, anonymous_id="x"), claim(), viewed(8)])
+        for states in (States(), States(u_ada=UserState(aliases=frozenset({"x"})))):
+            state = await self.state(overlay, states, "ada", "x")
+            assert state is not None and state.rings == {FEATURE.id: (8, 8)}
 
     async def test_what_leaves_the_overlay_while_states_are_read_still_counts(self) -> None:
         overlay = Overlay()

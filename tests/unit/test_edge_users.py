@@ -245,3 +245,37 @@ async def test_a_state_larger_than_the_cache_is_given_but_not_kept(redis: Watche
     redis.put("u:ada", 3)
     assert [await rev(users), await rev(users)] == [3, 3]
     assert len(redis.reads) == 2
+
+
+async def test_states_of_one_person_are_read_at_one_moment(redis: WatchedRedis) -> None:
+    """A claim moves what a visitor did to their user: of one state before it and one after, neither has it."""
+    users = users_of(redis)
+    redis.put("u:ada", 3)
+    await rev(users)
+    redis.put("u:ada", 4)
+    redis.put("a:x", 4)
+    states = await users.get(ORG, ["u:ada", "a:x"])
+    assert [state and state.rev for state in states] == [4, 4]
+    assert [len(read) for read in redis.reads] == [1, 2]
+
+
+async def test_what_is_forgotten_is_read_again_also_what_is_on_its_way_and_does_not_serve_without_redis(
+    redis: WatchedRedis,
+) -> None:
+    users, other = users_of(redis), UUID(int=8)
+    redis.stored.set(keys.user(other, "u:zoe"), UserState(1).encode())
+    await asyncio.gather(rev(users), users.get(other, ["u:zoe"]))
+    redis.gate.clear()
+    load = asyncio.create_task(rev(users, "u:bob"))
+    await turns()
+    redis.put("u:bob", 2)
+    users.forget(ORG)
+    redis.gate.set()
+    assert await load == 2
+    assert users.peek((other, "u:zoe")) is not None
+    redis.put("u:ada", 5)
+    assert await rev(users) == 5
+    users.forget(ORG)
+    redis.is_dead = True
+    assert await rev(users) is None
+    assert users._bytes == sum(entry.size_bytes for entry in users._entries.values())

@@ -3,6 +3,7 @@
 A change that makes a test here fail needs a new FORMAT, and new bytes beside these.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self
 from uuid import UUID
@@ -11,6 +12,8 @@ import pytest
 
 from wire.bundle import Bundle, CompiledMessage, FrequencyCap, Manifest, Settings, Version
 from wire.events import Event, EventBatch
+from wire.features import Feature
+from wire.rule_tree import Compare
 from wire.userstate import Marker, Seen, UserState
 
 FORMATS = Path(__file__).parents[1] / "vectors" / "formats"
@@ -43,7 +46,10 @@ MANIFEST = Manifest(
     message_count=4,
     bundles={"everyone": "ab" * 32, AUDIENCE: "cd" * 32},
     keys=frozenset({b"\x01" * 32, b"\xff" * 32}),
-    features=({"name": "tours"},),
+    features=(
+        Feature("report.exported", (Compare("pages", "gte", 3), Compare("tags", "in", ("a", "b"))), 5),
+        Feature("*", (), 1),
+    ),
     settings=Settings(require_identity_token=True, identity_secret="s3cret"),
 )
 STATE = UserState(
@@ -53,6 +59,7 @@ STATE = UserState(
     static_audiences=frozenset({AUDIENCE, EXCLUDED}),
     seen={FULL: Seen(impressions=3, clicks=2, dismissals=1, recent_ms=(1_790_000_000_006, 1_790_000_000_005))},
     aliases=frozenset({"anon-2", "anon-1"}),
+    rings={"00112233445566ff": (1_790_000_000_011, 1_790_000_000_010), "ff112233445566ff": ()},
 )
 BATCH = EventBatch(
     spool=UUID(int=5),
@@ -91,6 +98,9 @@ VALUES: dict[str, Encoded] = {
     "event-batch": BATCH,
     "marker": MARKER,
 }
+EARLIER: dict[str, Encoded] = {"user-state-format-1": replace(STATE, rings={})}
+"""What is still read and no longer written."""
+
 by_name = pytest.mark.parametrize("name", VALUES)
 
 
@@ -98,9 +108,9 @@ def written(name: str) -> bytes:
     return (FORMATS / f"{name}.bin").read_bytes()
 
 
-@by_name
+@pytest.mark.parametrize("name", VALUES | EARLIER)
 def test_what_an_earlier_version_wrote_is_still_read_as_what_it_was(name: str) -> None:
-    value = VALUES[name]
+    value = (VALUES | EARLIER)[name]
     assert type(value).decode(written(name)) == value
 
 
@@ -110,4 +120,4 @@ def test_the_same_value_is_still_written_as_the_same_bytes(name: str) -> None:
 
 
 def test_every_file_has_its_value() -> None:
-    assert {path.stem for path in FORMATS.glob("*.bin")} == set(VALUES)
+    assert {path.stem for path in FORMATS.glob("*.bin")} == set(VALUES | EARLIER)

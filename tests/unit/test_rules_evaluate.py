@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.rules import compile_rules, compile_where
+from engine.rules import Membership, compile_rules, compile_where
 from tests.support import rule_cases
-from tests.support.rule_cases import NOW_MS, STATIC_ID, critical_moments
+from tests.support.rule_cases import NOW_MS, STATIC_ID, Somebody, critical_moments, rings_of
 from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule
 from wire.rules import parse_rule, parse_where
 
@@ -35,28 +35,34 @@ class CountingTraits(Mapping[str, object]):
 
 
 def change_of(rule: Rule, traits: Mapping[str, object], now_ms: int = NOW_MS) -> int | None:
-    return compile_rules({"it": rule}).evaluate(traits, frozenset(), now_ms)[1]
+    return compile_rules({"it": rule}).evaluate(traits, {}, frozenset(), now_ms)[1]
+
+
+def held_now(
+    membership: Membership, traits: Mapping[str, object], static: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    return membership.ids_of(membership.evaluate(traits, {}, static, NOW_MS)[0])
 
 
 @settings(max_examples=500, deadline=None)
 @given(
     rules=rule_cases.AUDIENCES,
-    traits=rule_cases.TRAITS,
+    somebody=rule_cases.PEOPLE,
     static=st.sampled_from([frozenset[str](), frozenset({STATIC_ID})]),
     now_ms=rule_cases.NOWS_MS,
 )
 def test_the_next_change_is_exact(
-    rules: dict[str, Rule], traits: dict[str, Any], static: frozenset[str], now_ms: int
+    rules: dict[str, Rule], somebody: Somebody, static: frozenset[str], now_ms: int
 ) -> None:
-    membership = compile_rules(rules)
-    held, change_ms = membership.evaluate(traits, static, now_ms)
-    later = [at_ms for at_ms in critical_moments(traits, now_ms) if at_ms > now_ms]
+    membership, rings = compile_rules(rules), rings_of(somebody.history, rules.values())
+    held, change_ms = membership.evaluate(somebody.traits, rings, static, now_ms)
+    later = [at_ms for at_ms in critical_moments(somebody, now_ms) if at_ms > now_ms]
     until = [at_ms for at_ms in later if change_ms is None or at_ms < change_ms]
-    assert all(membership.evaluate(traits, static, at_ms)[0] == held for at_ms in until)
+    assert all(membership.evaluate(somebody.traits, rings, static, at_ms)[0] == held for at_ms in until)
     if change_ms is not None:
         assert change_ms > now_ms
-        assert membership.evaluate(traits, static, change_ms - 1)[0] == held
-        assert membership.evaluate(traits, static, change_ms)[0] != held
+        assert membership.evaluate(somebody.traits, rings, static, change_ms - 1)[0] == held
+        assert membership.evaluate(somebody.traits, rings, static, change_ms)[0] != held
 
 
 def test_a_window_ends_one_millisecond_after_its_last() -> None:
@@ -88,33 +94,34 @@ def test_the_earliest_of_several_changes_counts() -> None:
 def test_a_change_reaches_through_audiences() -> None:
     membership = compile_rules({"a": InAudience("b"), "b": Not(InAudience("c")), "c": RECENT})
     traits = {"seen": NOW}
-    assert membership.evaluate(traits, frozenset(), NOW_MS) == (frozenset({"c"}), NOW_MS + HOUR_MS + 1)
-    assert membership.evaluate(traits, frozenset(), NOW_MS + HOUR_MS + 1) == (frozenset({"a", "b"}), None)
+    closes_ms = NOW_MS + HOUR_MS + 1
+    assert membership.evaluate(traits, {}, frozenset(), NOW_MS) == (membership.mask_of(["c"]), closes_ms)
+    assert membership.evaluate(traits, {}, frozenset(), closes_ms) == (membership.mask_of(["a", "b"]), None)
 
 
-def test_static_audiences_are_part_of_the_answer() -> None:
-    membership = compile_rules({"a": InAudience(STATIC_ID)})
-    assert membership.evaluate({}, frozenset({STATIC_ID, "other"}), NOW_MS)[0] == {"a", STATIC_ID, "other"}
-    assert membership.evaluate({}, frozenset({"other"}), NOW_MS)[0] == {"other"}
+def test_static_audiences_are_part_of_the_answer_when_they_are_asked_about() -> None:
+    membership = compile_rules({"a": InAudience(STATIC_ID)}, ["asked"])
+    assert held_now(membership, {}, frozenset({STATIC_ID, "other"})) == {"a", STATIC_ID}
+    assert held_now(membership, {}, frozenset({"asked", "other"})) == {"asked"}
 
 
 def test_a_clause_that_audiences_share_is_computed_once() -> None:
     shared = Compare("plan", "eq", "free")
     rules: dict[str, Rule] = {"a": shared, "b": Not(shared), "c": AllOf((shared, Compare("plan", "eq", "pro")))}
     traits = CountingTraits({"plan": "free"})
-    compile_rules(rules).evaluate(traits, frozenset(), NOW_MS)
+    compile_rules(rules).evaluate(traits, {}, frozenset(), NOW_MS)
     assert traits.reads == ["plan", "plan"]
 
 
 def test_clauses_that_python_calls_equal_stay_apart() -> None:
     rules: dict[str, Rule] = {"number": Compare("x", "eq", 1), "truth": Compare("x", "eq", True)}
     membership = compile_rules(rules)
-    assert membership.evaluate({"x": 1}, frozenset(), NOW_MS)[0] == {"number"}
-    assert membership.evaluate({"x": True}, frozenset(), NOW_MS)[0] == {"truth"}
+    assert held_now(membership, {"x": 1}) == {"number"}
+    assert held_now(membership, {"x": True}) == {"truth"}
 
 
 def test_no_audiences_hold_for_ever() -> None:
-    assert compile_rules({}).evaluate({"x": 1}, frozenset(), NOW_MS) == (frozenset(), None)
+    assert compile_rules({}).evaluate({"x": 1}, {}, frozenset(), NOW_MS) == (0, None)
 
 
 def test_a_circle_of_audiences_is_refused() -> None:
@@ -126,7 +133,7 @@ def test_a_circle_of_audiences_is_refused() -> None:
 def test_what_no_double_can_hold_is_no_number(value: object) -> None:
     ops = ("gt", "lt", "eq")
     membership = compile_rules({op: parse_rule({"trait": "x", "op": op, "value": 1}) for op in ops})
-    assert membership.evaluate({"x": value}, frozenset(), NOW_MS)[0] == frozenset()
+    assert held_now(membership, {"x": value}) == frozenset()
 
 
 @pytest.mark.parametrize(

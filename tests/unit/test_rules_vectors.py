@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from engine.rules import compile_pattern, compile_rules
-from tests.support.rule_cases import UNDER_TEST, Group, load_cases, load_groups
+from tests.support.rule_cases import UNDER_TEST, Group, Somebody, load_cases, load_groups, rings_of
 from wire.rule_tree import Compare, Op, leaves, to_json
 from wire.rules import RuleError, parse_pattern, parse_rule
 
@@ -11,16 +11,17 @@ GROUPS = load_groups()
 INVALID = load_cases("rules-invalid.json")
 
 
-def held_by(group: Group, traits: object) -> bool:
-    membership = compile_rules({**group.rules, UNDER_TEST: group.rule})
-    held, _ = membership.evaluate(traits, group.static, group.now_ms)  # type: ignore[arg-type]
-    return UNDER_TEST in held
+def held_by(group: Group, somebody: Somebody) -> bool:
+    rules = {**group.rules, UNDER_TEST: group.rule}
+    membership, rings = compile_rules(rules), rings_of(somebody.history, rules.values())
+    held, _ = membership.evaluate(somebody.traits, rings, group.static, group.now_ms)
+    return UNDER_TEST in membership.ids_of(held)
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 def test_a_rule_holds_for_exactly_the_customers_that_the_vectors_name(group: Group) -> None:
-    assert [traits for traits in group.holds if not held_by(group, traits)] == []
-    assert [traits for traits in group.fails if held_by(group, traits)] == []
+    assert [somebody for somebody in group.holds if not held_by(group, somebody)] == []
+    assert [somebody for somebody in group.fails if held_by(group, somebody)] == []
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)

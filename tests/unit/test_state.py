@@ -1,15 +1,24 @@
 """Events laid over a state: idempotent, in any order."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 from random import Random
+from typing import Any, get_args
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.features import FeatureIndex, features_of
+from engine.rules import compile_rules
 from engine.state import union, with_events
+from tests.support.publishing import happened, ring_id
 from wire import codec
-from wire.events import CLICKED, DISMISSED, IDENTIFIED, IMPRESSION, Event
+from wire.events import CLICKED, DISMISSED, IDENTIFIED, IMPRESSION, UPDATED, Event
+from wire.rule_tree import CountOp
+from wire.rules import parse_rule
 from wire.traits import MOST_TRAITS
 from wire.userstate import RECENT_IMPRESSIONS, Seen, UserState
 
@@ -105,3 +114,112 @@ def test_a_union_adds_up_what_both_have_seen() -> None:
     both = union(mine, theirs)
     assert both.seen == {MESSAGE: Seen(3, 1, 0, (9, 5, 3))}
     assert (both.static_audiences, both.aliases) == (frozenset({"s"}), frozenset({"x"}))
+
+
+NOW_MS = 1_000_000
+CONDITIONS: list[dict[str, Any]] = [
+    happened(event, op, count, within, **where)
+    for (event, where), op, count, within in product(
+        [("a", {}), ("a", {"big": True}), ("*", {}), (IMPRESSION, {}), (IDENTIFIED, {})],
+        get_args(CountOp),
+        (0, 1, 2),
+        (None, "1s"),
+    )
+]
+RULES = {f"audience {place}": parse_rule(leaf) for place, leaf in enumerate(CONDITIONS)}
+FEATURES = features_of(RULES.values())
+INDEX = FeatureIndex(FEATURES.values())
+MEMBERSHIP = compile_rules(RULES)
+
+
+def did(type_: str, big: bool, ago_ms: int, number: int = 1) -> Event:
+    """Few moments, so that several events share one."""
+    properties = codec.to_json({"big": big, "messageId": MESSAGE})
+    return Event(UUID(int=number), ORG, type_, "ada", None, NOW_MS - ago_ms, NOW_MS, properties)
+
+
+moments = st.sampled_from([0, 1, 999, 1_000, 1_001, 5_000])
+types = st.sampled_from(["a", "b", IMPRESSION, IDENTIFIED, UPDATED])
+histories = st.lists(
+    st.builds(did, types, st.booleans(), moments, st.integers(1, 999)), max_size=12, unique_by=lambda event: event.id
+)
+
+
+def lived(events: Iterable[Event], state: UserState | None = None) -> UserState:
+    return with_events(state or UserState(), events, INDEX)
+
+
+def as_kept(state: UserState) -> UserState:
+    """As Postgres keeps it: no more moments than the feature asks for."""
+    return replace(state, rings={id_: ring[: FEATURES[id_].kept] for id_, ring in state.rings.items()})
+
+
+def audiences_of(state: UserState) -> list[tuple[int, int | None]]:
+    """Which hold, and until when, at moments on both sides of every change."""
+    return [MEMBERSHIP.evaluate({}, state.rings, frozenset(), NOW_MS + later) for later in (0, 1, 2, 1_000, 1_001)]
+
+
+@given(histories, st.randoms())
+def test_rings_are_the_same_whatever_the_order_of_arrival(events: list[Event], random: Random) -> None:
+    shuffled = list(events)
+    random.shuffle(shuffled)
+    assert lived(shuffled).rings == lived(events).rings
+
+
+@given(histories)
+def test_rings_hold_the_moments_of_just_the_events_that_are_asked_for(events: list[Event]) -> None:
+    def newest_first(*wanted: Event) -> tuple[int, ...]:
+        return tuple(sorted((event.occurred_ms for event in wanted), reverse=True))
+
+    rings = lived(events).rings
+    big = [event for event in events if event.type == "a" and b'"big":true' in event.properties]
+    assert rings.get(ring_id(happened("a")), ()) == newest_first(*(one for one in events if one.type == "a"))
+    assert rings.get(ring_id(happened("a", big=True)), ()) == newest_first(*big)
+    own = [event for event in events if event.type in ("a", "b", IDENTIFIED)]
+    assert rings.get(ring_id(happened("*")), ()) == newest_first(*own)
+    shown = [event for event in events if event.type == IMPRESSION]
+    assert rings.get(ring_id(happened(IMPRESSION)), ()) == newest_first(*shown)
+
+
+@given(histories, st.integers(0, 12), st.booleans())
+def test_events_that_a_state_has_count_no_second_time(events: list[Event], projected: int, cut: bool) -> None:
+    """However many of them are projected already, and though a state forgets all but the newest."""
+    state = lived(events[:projected])
+    laid = lived(events, as_kept(state) if cut else state)
+    assert audiences_of(laid) == audiences_of(lived(events))
+    assert lived(events, laid) == laid
+    if not cut:
+        assert laid.rings == lived(events).rings
+
+
+@given(histories, histories)
+def test_a_union_of_rings_is_what_one_state_would_have_become(mine: list[Event], theirs: list[Event]) -> None:
+    theirs = [replace(event, id=UUID(int=event.id.int + 1_000)) for event in theirs]
+    together = lived([*mine, *theirs])
+    assert union(lived(mine), lived(theirs)).rings == together.rings
+    assert audiences_of(union(as_kept(lived(mine)), as_kept(lived(theirs)))) == audiences_of(together)
+
+
+@given(histories)
+def test_keeping_only_the_newest_moments_changes_no_audience(events: list[Event]) -> None:
+    state = lived(events)
+    assert audiences_of(as_kept(state)) == audiences_of(state)
+
+
+def test_every_kept_moment_matters() -> None:
+    """Else the tests above would say nothing about how many are kept."""
+    state = as_kept(lived([did("a", True, ago_ms, number) for number, ago_ms in enumerate((0, 1, 2), 1)]))
+    short = {id_: ring[: FEATURES[id_].kept - 1] for id_, ring in state.rings.items()}
+    ring = ring_id(happened("a"))
+    assert len(state.rings[ring]) == 3
+    assert audiences_of(replace(state, rings={**state.rings, ring: short[ring]})) != audiences_of(state)
+
+
+def test_traits_that_somebody_else_set_are_laid_too() -> None:
+    assert with_events(UserState(), [replace(identified({"plan": "free"}, 1), type=UPDATED)]).traits == {"plan": "free"}
+
+
+@pytest.mark.parametrize("state", [UserState(), UserState(rings={"f" * 16: (3, 2)})])
+def test_events_that_no_feature_asks_for_leave_rings_alone(state: UserState) -> None:
+    assert lived([did("b", False, 0)], state).rings == {**state.rings, ring_id(happened("*")): (NOW_MS,)}
+    assert with_events(state, [did("b", False, 0)]) == state
