@@ -14,6 +14,7 @@ from admin.audit.routes import router as audit_router
 from admin.customers.routes import router as customers_router
 from admin.errors import DATABASE_ERRORS
 from admin.events.routes import router as events_router
+from admin.explain.routes import router as explain_router
 from admin.keys.routes import router as keys_router
 from admin.messages.routes import router as messages_router
 from admin.orgs.routes import router as orgs_router
@@ -44,6 +45,7 @@ failures `{"success": false, "error": …}` with every problem of a payload at o
 _RESOURCES = (
     orgs_router,
     stats_router,
+    explain_router,
     messages_router,
     audiences_router,
     customers_router,

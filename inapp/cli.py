@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from inapp import bundle_commands, key_commands, org_commands, process_commands
+from inapp import (
+    audience_commands,
+    bundle_commands,
+    import_commands,
+    key_commands,
+    message_commands,
+    org_commands,
+    process_commands,
+)
 from inapp.children import ChildError
 from inapp.console import fail, out, step
 from inapp.database import database_url, reaching_database
@@ -27,7 +35,10 @@ app = typer.Typer(
 )
 app.add_typer(org_commands.app, name="org")
 app.add_typer(key_commands.app, name="key")
+app.add_typer(audience_commands.app, name="audience")
 app.add_typer(bundle_commands.app, name="bundle")
+app.add_typer(message_commands.app, name="message")
+app.add_typer(import_commands.app, name="import")
 
 
 def _in_a_folder(path: Path | None) -> Path | None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recorder import consume, wanted
 from recorder.consume import Consumer
+from recorder.features import Features
 from recorder.inbox import Inbox
 from recorder.ledger import Ledger
 from recorder.project import Projector
@@ -56,15 +57,17 @@ async def running(settings: RecorderSettings, health: Health) -> AsyncIterator[N
         supervisor = await stack.enter_async_context(Supervisor())
         both = (dependencies.postgres, dependencies.redis)
         inbox = Inbox(postgres, database_url, ledger, projector)
+        features = Features(postgres, database_url, ledger, projector)
         for name, work, needs in (
             ("rebuild", rebuilder.run, both),
             ("wanted", Wanted(redis, for_wanted, projector).run, both),
             ("inbox", inbox.run, (dependencies.postgres,)),
+            ("features", features.run, (dependencies.postgres,)),
             ("consume", consumer.run, both),
         ):
             supervisor.start_retrying(name, once_there(needs, work))
         health.watch(supervisor)
-        add_checks(health, dependencies, rebuilder)
+        add_checks(health, dependencies, rebuilder, features)
         yield
 
 
@@ -118,7 +121,7 @@ def once_there(needs: Iterable[Work], work: Work) -> Work:
     return waiting_first
 
 
-def add_checks(health: Health, dependencies: Dependencies, rebuilder: Rebuilder) -> None:
+def add_checks(health: Health, dependencies: Dependencies, rebuilder: Rebuilder, features: Features) -> None:
     async def database() -> CheckResult:
         await dependencies.ask_postgres()
         return CheckResult(True)
@@ -133,7 +136,11 @@ def add_checks(health: Health, dependencies: Dependencies, rebuilder: Rebuilder)
     async def user_states() -> CheckResult:
         return CheckResult(rebuilder.complete, rebuilder.progress())
 
+    async def gathering() -> CheckResult:
+        return CheckResult(True, await features.progress())
+
     health.add("database", database)
     health.add("redis", redis)
     health.add("backlog", backlog)
     health.add("userStates", user_states)
+    health.add("features", gathering)

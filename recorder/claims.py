@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import customers, seen_counts
+from recorder import customers, rings, seen_counts
 from recorder.customers import Change, CustomerKey, key_arrays
+from recorder.rings import WatchedByOrg
 from wire import subjects
 from wire.events import Event
 from wire.userstate import MOST_ALIASES
@@ -128,7 +129,7 @@ async def visitors_of(connection: AsyncConnection, users: Collection[CustomerKey
     return {CustomerKey(row.org_id, subjects.anonymous(row.anonymous_id)) for row in rows}
 
 
-async def apply(connection: AsyncConnection, claims: list[Claim]) -> Moved:
+async def apply(connection: AsyncConnection, claims: list[Claim], watched: WatchedByOrg) -> Moved:
     """Moves everything of each visitor to its user."""
     if not claims:
         return Moved({}, set())
@@ -136,7 +137,9 @@ async def apply(connection: AsyncConnection, claims: list[Claim]) -> Moved:
     await connection.execute(_ADD_ALIASES, moved | {"claimed_ms": [claim.claimed_ms for claim in claims]})
     for statement in (_MOVE_EVENTS, _MOVE_IMPRESSIONS, _MOVE_MEMBERSHIPS):
         await connection.execute(statement, moved)
-    seen = await seen_counts.move(connection, {claim.visitor: claim.user for claim in claims})
+    users = {claim.visitor: claim.user for claim in claims}
+    seen = await seen_counts.move(connection, users)
+    await rings.move(connection, users, watched)
     changes = await _merged(connection, claims)
     await customers.delete(connection, [claim.visitor for claim in claims])
     return Moved(changes, seen)

@@ -116,6 +116,14 @@ _SAVE = text(
     """
 )
 
+_DRAW_REVS = text(
+    """
+    UPDATE customers SET rev = nextval('customer_rev')
+    FROM unnest(CAST(:org_ids AS uuid[]), CAST(:subjects AS text[])) AS moved (org_id, subject)
+    WHERE customers.org_id = moved.org_id AND customers.subject = moved.subject
+    """
+)
+
 _DELETE = text(
     """
     DELETE FROM customers
@@ -183,6 +191,12 @@ async def save(connection: AsyncConnection, changes: Mapping[CustomerKey, Change
         "stamps": [_json(change.traits.stamps if change.traits else None) for change in listed],
     }
     await connection.execute(_SAVE, key_arrays(changes) | columns)
+
+
+async def draw_revs(connection: AsyncConnection, keys: Collection[CustomerKey]) -> None:
+    """For states that move although nothing in these rows does; the transaction holds them."""
+    if keys:
+        await connection.execute(_DRAW_REVS, key_arrays(keys))
 
 
 async def delete(connection: AsyncConnection, keys: Collection[CustomerKey]) -> None:

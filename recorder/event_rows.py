@@ -61,12 +61,13 @@ async def add(connection: AsyncConnection, owned: Sequence[Owned]) -> list[Owned
 async def of_customer(connection: AsyncConnection, key: CustomerKey, types: Collection[str]) -> list[Owned]:
     """What is stored of a customer's events of these types; type, time and properties only."""
     rows = await connection.execute(_OF_CUSTOMER, key._asdict() | {"types": list(types)})
-    return [(key, _event(key.org_id, row)) for row in rows]
+    return [(key, event_of(row, key.org_id)) for row in rows]
 
 
 async def any_of_customer(connection: AsyncConnection, key: CustomerKey) -> bool:
     return (await connection.execute(_ANY_OF_CUSTOMER, key._asdict())).scalar_one() is True
 
 
-def _event(org_id: UUID, row: Row[Any]) -> Event:
+def event_of(row: Row[Any], org_id: UUID) -> Event:
+    """Of a row that has id, type, times, and the properties as text."""
     return Event(row.id, org_id, row.type, None, None, row.occurred_ms, row.received_ms, row.properties.encode())

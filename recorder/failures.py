@@ -5,6 +5,7 @@ import re
 from sqlalchemy.exc import DBAPIError
 
 _REFUSED = re.compile(r"(22|23|54)...")
+_FAULTY = re.compile(r"(0A|22|23|42|54)...")
 _CONFLICT = frozenset({"40001", "40P01"})
 
 
@@ -28,6 +29,13 @@ def refusal(error: DBAPIError) -> RefusedError | None:
 def is_conflict(error: DBAPIError) -> bool:
     """Whether two transactions got in each other's way, so that trying again at once makes sense."""
     return _sqlstate(error) in _CONFLICT
+
+
+def is_faulty(error: Exception) -> bool:
+    """Whether it is about the one thing that was to be done, so that other things may go on."""
+    if isinstance(error, DBAPIError):
+        return _FAULTY.fullmatch(_sqlstate(error)) is not None
+    return isinstance(error, ValueError | TypeError | RefusedError)
 
 
 def _sqlstate(error: DBAPIError) -> str:

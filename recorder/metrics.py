@@ -16,3 +16,5 @@ MOVED = Counter("inapp_recorder_user_states_moved", "User states that were newer
 INBOX_DEPTH = Gauge("inapp_recorder_inbox_depth", "Rows of the inbox not yet applied, as of the last look")
 REBUILDS = Counter("inapp_recorder_rebuilds", "Rebuilds of an org's user states", ["result"])
 REBUILD_LEFT = Gauge("inapp_recorder_rebuild_orgs_left", "Orgs whose user states are not all in Redis")
+FEATURES_UNFINISHED = Gauge("inapp_recorder_features_unfinished_orgs", "Orgs with features to gather or to remove")
+GATHERED = Counter("inapp_recorder_customers_gathered", "Customers whose past events were gathered for new features")

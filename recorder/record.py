@@ -1,37 +1,43 @@
 """The one transaction: events into Postgres, exactly once.
 
-Customers are locked first, in the order of their keys. Only then are aliases and tombstones read, so that nothing
-can change under us. Only events that were not stored before touch anything else: a batch that is sent again changes
-nothing.
+Which features there are is locked first, then customers in the order of their keys. Only then are features, aliases
+and tombstones read, so that nothing can change under us. Only events that were not stored before touch anything else:
+a batch that is sent again changes nothing.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder import (
     claims,
+    conversions,
     customers,
     event_rows,
+    feature_lock,
+    fresh,
     hourly_stats,
     impressions,
     message_events,
     rejected,
+    rings,
     seen_counts,
     tombstones,
+    watched,
 )
 from recorder.claims import Claim
 from recorder.customers import Change, CustomerKey, Locked
 from recorder.event_rows import Owned
+from recorder.properties import Properties, PropertiesOnce
 from recorder.rejected import ERASED, Lost
 from recorder.tombstones import Tombstones
-from wire import codec, events
-from wire.codec import DecodeError
+from wire import events
 from wire.events import Event
+
+_NOT_SEEN_MS = 0
 
 
 @dataclass(slots=True)
@@ -61,20 +67,29 @@ async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: in
     """Raises AliasesMovedError, and what Postgres raises; then nothing of the transaction may be committed."""
     ordered = in_order(batch)
     first_seen = _first_seen(ordered)
+    org_ids = {key.org_id for key in first_seen}
+    await feature_lock.share(connection, org_ids)
     locked = await customers.lock(connection, first_seen)
+    features = await watched.read(connection, org_ids)
     erasures = await tombstones.read(connection, first_seen)
     living = [event for event in ordered if not _is_erased(erasures, event)]
     erased = [Lost(event.org_id, event.id, ERASED) for event in ordered if _is_erased(erasures, event)]
     made = await claims.first_claims(connection, _claiming(living, locked, erasures))
-    changes, seen = await claims.apply(connection, made)
+    moved = {claim.visitor: claim.user for claim in made}
+    learnt = await fresh.begin(connection, org_ids, moved)
+    changes, seen = await claims.apply(connection, made, features)
     owned = _owned(living, locked, made)
     new = await event_rows.add(connection, owned)
     about_messages = await message_events.among(connection, new)
     shown = await impressions.add(connection, about_messages)
-    await hourly_stats.add(connection, about_messages)
     await seen_counts.add(connection, about_messages)
-    await _write_traits(connection, new, changes)
-    _note_visits(new, locked.new | {item.owner for item in about_messages}, changes)
+    learnt.add(about_messages, new)
+    properties = PropertiesOnce()
+    converted = await conversions.add(connection, learnt, moved, properties)
+    await hourly_stats.add(connection, about_messages, converted)
+    ringed = await rings.add(connection, rings.moments_of(new, features, properties), features)
+    await _write_traits(connection, new, changes, properties)
+    _note_visits(new, locked.new | ringed | {item.owner for item in about_messages}, changes)
     await customers.save(connection, changes)
     await customers.delete(connection, locked.new - changes.keys())
     visitors = await claims.visitors_of(connection, seen | _may_have_seen_more(owned, new))
@@ -133,26 +148,29 @@ def _owned(living: Iterable[Event], locked: Locked, made: Iterable[Claim]) -> li
     return [(owners.get(key := _key(event), key), event) for event in living]
 
 
-async def _write_traits(connection: AsyncConnection, new: Iterable[Owned], changes: dict[CustomerKey, Change]) -> None:
-    """Lays identifies over the traits of their customers, in `changes`."""
-    identifies = [(owner, event) for owner, event in new if event.type == events.IDENTIFIED]
-    held = await customers.read(connection, {owner for owner, _ in identifies} - changes.keys())
-    for owner, event in identifies:
+async def _write_traits(
+    connection: AsyncConnection, new: Iterable[Owned], changes: dict[CustomerKey, Change], properties: Properties
+) -> None:
+    """Lays events that set traits over the traits of their customers, in `changes`."""
+    writes = [(owner, event) for owner, event in new if event.type in events.SETS_TRAITS]
+    held = await customers.read(connection, {owner for owner, _ in writes} - changes.keys())
+    for owner, event in writes:
         if owner not in changes:
             customer = held[owner]
             changes[owner] = Change(customer.created_ms, customer.last_seen_ms, traits=customer.traits)
         traits = changes[owner].traits
-        if traits is not None and traits.write(_properties(event), event):
+        if traits is not None and traits.write(properties(event), event):
             changes[owner].moves = True
 
 
 def _may_have_seen_more(owned: Iterable[Owned], new: Iterable[Owned]) -> set[CustomerKey]:
     """Whose claimed visitors may need their states anew: by events about messages, or by claims that come again."""
-    fresh = {(event.org_id, event.id) for _, event in new}
+    stored_now = {(event.org_id, event.id) for _, event in new}
     return {
         owner
         for owner, event in owned
-        if event.type in events.MESSAGE_EVENTS or (event.claims is not None and (event.org_id, event.id) not in fresh)
+        if event.type in events.MESSAGE_EVENTS
+        or (event.claims is not None and (event.org_id, event.id) not in stored_now)
     }
 
 
@@ -167,15 +185,7 @@ def _traits_dropped(changes: Mapping[CustomerKey, Change]) -> Counter[UUID]:
 def _note_visits(new: Iterable[Owned], moved: Set[CustomerKey], changes: dict[CustomerKey, Change]) -> None:
     """Notes in `changes` when customers were here, and whose state the events move."""
     for owner, event in new:
-        change = changes.setdefault(owner, Change(event.received_ms, event.occurred_ms))
-        change.cover(event.received_ms, event.occurred_ms)
+        seen_ms = _NOT_SEEN_MS if event.type == events.UPDATED else event.occurred_ms
+        change = changes.setdefault(owner, Change(event.received_ms, seen_ms))
+        change.cover(event.received_ms, seen_ms)
         change.moves = change.moves or owner in moved
-
-
-def _properties(event: Event) -> dict[str, Any]:
-    """The traits of an identify. Postgres takes numbers that no double holds; an object with one sets no traits."""
-    try:
-        properties = codec.from_json(event.properties)
-    except DecodeError:
-        return {}
-    return properties if isinstance(properties, dict) else {}

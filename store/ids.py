@@ -11,3 +11,8 @@ def new_id() -> UUID:
     number = number & ~(0xF << 76) | 7 << 76
     number = number & ~(0x3 << 62) | 2 << 62
     return UUID(int=number)
+
+
+def new_ids(count: int) -> list[UUID]:
+    """In rising order."""
+    return sorted(new_id() for _ in range(count))

@@ -5,7 +5,7 @@ Each row's `body` by its kind:
 - `erase`: `{"subject": "u:…", "erasedMs": int}`: forget everything about a customer.
 - `members`: `{"audienceId": "…", "add": ["u:…"], "remove": ["u:…"]}`: a static audience's members.
 
-A customer upsert is a `user.identified` event among `events`.
+A customer upsert is a `customer.updated` event among `events`.
 """
 
 from base64 import b64decode, b64encode

@@ -1,55 +1,33 @@
 """Audience rules → one Postgres condition over `customers`. It agrees with `engine.rules` on every customer.
 
-Nothing that is stored in a trait can raise, and no condition is ever NULL: each comparison is closed by
-`coalesce(…, false)`, so that its negation is its opposite.
+No condition is ever NULL, so that its negation is its opposite.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
-    ColumnElement,
-    Double,
-    Integer,
-    Text,
-    and_,
-    any_,
-    exists,
-    false,
-    func,
-    literal,
-    literal_column,
-    not_,
-    or_,
-    select,
-    true,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Boolean, and_, exists, false, func, literal, not_, or_, select, true
 
-from store.jsonb_value import Column, JsonbValue
-from store.tables import audience_members, customers
-from wire.literals import duration_ms, glob_literals, moment_ms, version_parts
-from wire.operands import ORDERS
+from engine.reasons import PointedLeaf, pointed_leaves
+from store.compare_sql import Condition, compare_condition, readable
+from store.tables import audience_members, customers, events
+from wire.events import MESSAGE_PREFIX, UPDATED
+from wire.features import Feature
+from wire.literals import duration_ms
 from wire.rule_tree import (
-    NEGATIONS,
+    ANY_EVENT,
     AllOf,
     AnyOf,
     Compare,
+    EventCount,
     InAudience,
     Not,
     Rule,
-    Scalar,
     evaluation_order,
     find_oversized,
     reachable,
 )
-
-Condition = ColumnElement[bool]
-_Parsed = TypeVar("_Parsed")
+from wire.rule_tree import Condition as Leaf
 
 
 def rule_condition(rule: Rule, *, org_id: UUID, rules: Mapping[str, Rule], now_ms: int) -> Condition:
@@ -58,13 +36,31 @@ def rule_condition(rule: Rule, *, org_id: UUID, rules: Mapping[str, Rule], now_m
     `rules` are the org's audiences by id; an id without a rule is taken for a static audience. Raises ValueError when
     audiences refer to each other in a circle, or are too large when written out in one another's place.
     """
+    return _condition(rule, _audience_conditions(rule, org_id, rules, now_ms), org_id, now_ms)
+
+
+def leaf_conditions(
+    rule: Rule, *, org_id: UUID, rules: Mapping[str, Rule], now_ms: int
+) -> dict[PointedLeaf, Condition]:
+    """As `rule_condition`, of each leaf of the rule alone, left to right. A reference to an audience is one leaf."""
+    audiences = _audience_conditions(rule, org_id, rules, now_ms)
+    return {leaf: _leaf_condition(leaf.condition, audiences, org_id, now_ms) for leaf in pointed_leaves(rule)}
+
+
+def feature_condition(feature: Feature) -> Condition:
+    """Whether a row of `events` is one that the feature counts; the caller restricts org, subject and time."""
+    return _is_counted(feature.event, feature.where)
+
+
+def _audience_conditions(rule: Rule, org_id: UUID, rules: Mapping[str, Rule], now_ms: int) -> dict[str, Condition]:
+    """Of every audience that the rule refers to, directly or through others."""
     needed = reachable(rule, rules)
     if find_oversized({**needed, "": rule}) is not None:
         raise ValueError("this rule and the audiences that it refers to are too large for one query")
     audiences: dict[str, Condition] = {}
     for audience_id in evaluation_order(needed):
         audiences[audience_id] = _condition(needed[audience_id], audiences, org_id, now_ms)
-    return _condition(rule, audiences, org_id, now_ms)
+    return audiences
 
 
 def _condition(rule: Rule, audiences: Mapping[str, Condition], org_id: UUID, now_ms: int) -> Condition:
@@ -75,12 +71,20 @@ def _condition(rule: Rule, audiences: Mapping[str, Condition], org_id: UUID, now
             return or_(false(), *(_condition(part, audiences, org_id, now_ms) for part in rules))
         case Not(negated):
             return not_(_condition(negated, audiences, org_id, now_ms))
+        case _:
+            return _leaf_condition(rule, audiences, org_id, now_ms)
+
+
+def _leaf_condition(leaf: Leaf, audiences: Mapping[str, Condition], org_id: UUID, now_ms: int) -> Condition:
+    match leaf:
         case InAudience(audience_id) if audience_id in audiences:
             return audiences[audience_id]
         case InAudience(audience_id):
             return _is_listed(org_id, UUID(audience_id))
+        case EventCount():
+            return _count_condition(leaf, org_id, now_ms)
         case Compare():
-            return compare_condition(customers.c.traits, rule, now_ms)
+            return compare_condition(customers.c.traits, leaf, now_ms)
 
 
 def _is_listed(org_id: UUID, audience_id: UUID) -> Condition:
@@ -89,98 +93,47 @@ def _is_listed(org_id: UUID, audience_id: UUID) -> Condition:
     return customers.c.subject.in_(listed)
 
 
-def compare_condition(document: Column, compare: Compare, now_ms: int) -> Condition:
-    """One comparison over a jsonb object (traits, or an event's properties): true or false, never NULL."""
-    positive = NEGATIONS.get(compare.op)
-    test = _test(document, compare.field, positive or compare.op, compare.value, now_ms)
-    closed = func.coalesce(test, false(), type_=Boolean)
-    return not_(closed) if positive else closed
+def _count_condition(leaf: EventCount, org_id: UUID, now_ms: int) -> Condition:
+    """Every comparison of a count is made of "at least so many", which need not count to the end."""
+    as_many = _at_least(leaf.count, leaf, org_id, now_ms)
+    more = _at_least(leaf.count + 1, leaf, org_id, now_ms)
+    match leaf.op:
+        case "gte":
+            return as_many
+        case "lt":
+            return not_(as_many)
+        case "gt":
+            return more
+        case "lte":
+            return not_(more)
+        case "eq":
+            return and_(as_many, not_(more))
+        case "neq":
+            return not_(and_(as_many, not_(more)))
 
 
-def _test(document: Column, field: str, op: str, operand: Scalar | tuple[Scalar, ...] | None, now_ms: int) -> Condition:
-    value = _value(document, field)
-    match op, operand:
-        case "exists", None:
-            return value.kind != literal_column("'null'")
-        case "in", tuple():
-            return _one_of(value, operand)
-        case "eq", (str() | int() | float()):
-            return _equals(document, field, operand)
-        case "contains", (str() | int() | float()):
-            return _contains(value, operand)
-        case _, (str() | int() | float()):
-            return _ordering(op, value, operand) if op in ORDERS else _text_test(op, value, str(operand), now_ms)
-    raise ValueError(f"{op!r} does not compare with {operand!r}")
+def _at_least(least: int, leaf: EventCount, org_id: UUID, now_ms: int) -> Condition:
+    if least == 0:
+        return true()
+    happened = [events.c.org_id == org_id, _is_counted(leaf.event, leaf.where)]
+    if leaf.within is not None:
+        since_ms = now_ms - readable(duration_ms(leaf.within), leaf.within)
+        happened.append(events.c.occurred_ms >= literal(since_ms, BigInteger))
+    who = select(events.c.subject).where(*happened)
+    if least > 1:
+        who = who.group_by(events.c.subject).having(func.count() >= least)
+    found = who.subquery("found")
+    return exists(select(found).where(found.c.subject == customers.c.subject).correlate(customers))
 
 
-def _value(document: Column, field: str) -> JsonbValue:
-    return JsonbValue(document.op("->", return_type=JSONB())(literal(field, Text)))
+def _is_counted(event: str, where: Iterable[Compare]) -> Condition:
+    properties = (compare_condition(events.c.properties, compare, now_ms=0) for compare in where)
+    return and_(_is_of_type(event), *properties)
 
 
-def _equals(document: Column, field: str, operand: Scalar) -> Condition:
-    if isinstance(operand, str | bool):
-        return document.op("@>", return_type=Boolean())(literal({field: operand}, JSONB))
-    return _one_of(_value(document, field), (operand,))
-
-
-def _text_test(op: str, value: JsonbValue, operand: str, now_ms: int) -> Condition:
-    match op:
-        case "starts_with":
-            return func.starts_with(value.text, literal(operand, Text), type_=Boolean)
-        case "ends_with":
-            return func.right(value.text, len(operand), type_=Text) == literal(operand, Text)
-        case "glob":
-            literals = _readable(glob_literals(operand), operand)
-            return value.text.like(literal("%".join(map(_like_literal, literals)), Text))
-        case "within_last":
-            since_ms = now_ms - _readable(duration_ms(operand), operand)
-            return value.moment_ms.between(literal(since_ms, BigInteger), literal(now_ms, BigInteger))
-    raise ValueError(f"unknown op {op!r}")
-
-
-def _like_literal(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _ordering(op: str, value: JsonbValue, operand: Scalar) -> Condition:
-    order: Callable[[Any, Any], Condition] = ORDERS[op]
-    if op in ("before", "after"):
-        return order(value.moment_ms, literal(_readable(moment_ms(str(operand)), operand), BigInteger))
-    if op.startswith("version_"):
-        parts = _readable(version_parts(str(operand)), operand)
-        return order(value.version, literal(list(parts), ARRAY(Integer)))
-    if isinstance(operand, str):
-        return order(value.text, literal(operand, Text))
-    return order(value.number, literal(float(operand), Double))
-
-
-def _one_of(value: JsonbValue, operands: Iterable[Scalar]) -> Condition:
-    texts = [operand for operand in operands if isinstance(operand, str)]
-    booleans = [operand for operand in operands if isinstance(operand, bool)]
-    numbers = [float(operand) for operand in operands if not isinstance(operand, str | bool)]
-    parts = [value.json == literal(boolean, JSONB) for boolean in booleans]
-    if texts:
-        parts.append(value.text == any_(literal(texts, ARRAY(Text))))
-    if numbers:
-        parts.append(value.number == any_(literal(numbers, ARRAY(Double))))
-    return or_(false(), *parts)
-
-
-def _contains(value: JsonbValue, operand: Scalar) -> Condition:
-    if isinstance(operand, str):
-        return or_(func.strpos(value.text, literal(operand, Text)) > 0, _has_element(value, operand))
-    if isinstance(operand, bool):
-        return _has_element(value, operand)
-    elements = func.jsonb_array_elements(value.if_kind("array", value.json)).table_valued("value")
-    element = JsonbValue(elements.c.value)
-    return exists(select(elements).where(_one_of(element, (operand,))))
-
-
-def _has_element(value: JsonbValue, operand: Scalar) -> Condition:
-    return value.if_kind("array", value.json.op("@>", return_type=Boolean())(literal(operand, JSONB)))
-
-
-def _readable(parsed: _Parsed | None, operand: object) -> _Parsed:
-    if parsed is None:
-        raise ValueError(f"cannot read {operand!r}")
-    return parsed
+def _is_of_type(event: str) -> Condition:
+    """As `wire.events.is_own` says of ANY_EVENT."""
+    type_ = events.c.type
+    if event != ANY_EVENT:
+        return type_ == event
+    return and_(type_ != UPDATED, not_(func.starts_with(type_, MESSAGE_PREFIX, type_=Boolean)))

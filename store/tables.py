@@ -118,6 +118,7 @@ in_app_messages = Table(
     Column("archived_ms", BigInteger),
     Index(None, "org_id", "created_ms", "id"),
     Index(None, "audience_id"),
+    Index("in_app_messages_goal_idx", "org_id", postgresql_where=text("goal IS NOT NULL")),
 )
 """`published_ms` null: a draft. `problems`: why the compiler left it out, `[{pointer, code, message}]`."""
 
@@ -189,8 +190,13 @@ events = Table(
     Column("context", JSONB, nullable=False),
     Column("session_id", Text),
     Index(None, "org_id", "subject", "type", "occurred_ms"),
+    Index(None, "org_id", "type", "occurred_ms", postgresql_include=["subject"]),
+    postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0.02},
 )
-"""The analytics stream. `subject` is resolved: an event of a claimed anonymous id belongs to its user."""
+"""The analytics stream. `subject` is resolved: an event of a claimed anonymous id belongs to its user.
+
+Audiences are counted by the second index alone; that takes pages which a vacuum has seen, the newest ones too.
+"""
 
 rejected_events = Table(
     "rejected_events",
@@ -216,7 +222,7 @@ in_app_message_impressions = Table(
     Column("occurred_ms", BigInteger, nullable=False),
     Column("received_ms", BigInteger, nullable=False),
     Index(None, "org_id", "message_id", "occurred_ms"),
-    Index(None, "org_id", "subject"),
+    Index("in_app_message_impressions_seen_idx", "org_id", "subject", "message_id", "occurred_ms"),
 )
 """One row a render; `id` is the id of its `in_app.impression` event."""
 
@@ -257,12 +263,14 @@ event_features = Table(
     Column("done", BigInteger, nullable=False, server_default=text("0")),
     Column("total", BigInteger, nullable=False, server_default=text("0")),
     Column("after", Text(collation="C")),
+    Column("pass_id", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
 """What the rules of an org's audiences ask about events; a `wire.features.Feature` with its id.
 
 `kept`: how many moments every new event is kept among; `ready`: how many of them are gathered from past events too, for
-everybody. While `ready < kept` the past is being gathered: `done` of `total` customers, up to the subject `after`.
+everybody. While `ready < kept` the past is being gathered: `done` of `total` customers, up to the subject `after`;
+`pass_id` is another one each time that it begins anew. `kept` 0: no rule asks any more, and the rings are being removed.
 """
 
 event_rings = Table(
@@ -296,8 +304,7 @@ customer_imports = Table(
     Column("org_id", Uuid, primary_key=True),
     Column("digest", LargeBinary, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("next_line", BigInteger, nullable=False, server_default=text("0")),
-    Column("next_byte", BigInteger, nullable=False, server_default=text("0")),
+    Column("next_line", BigInteger, nullable=False, server_default=text("1")),
     Column("accepted", BigInteger, nullable=False, server_default=text("0")),
     Column("rejected", BigInteger, nullable=False, server_default=text("0")),
     Column("started_ms", BigInteger, nullable=False),

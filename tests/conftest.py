@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser
 from redis.asyncio import Redis
 
@@ -19,6 +20,10 @@ from tests.support.servers import (
     redis_server,
     temporary_folder,
 )
+
+settings.register_profile("normal", print_blob=True)
+settings.register_profile("nightly", print_blob=True, max_examples=2_000)
+settings.load_profile(os.environ.get("INAPP_TEST_PROFILE", "normal"))
 
 
 def pytest_configure() -> None:

@@ -1,7 +1,9 @@
 """The little grammars inside rule values: moments, durations, versions, globs. Text that does not fit yields None."""
 
 import re
-from datetime import date
+from datetime import UTC, datetime
+
+from wire.times import EPOCH, MILLISECOND
 
 Version = tuple[int, int, int, int]
 
@@ -22,30 +24,17 @@ _VERSION = re.compile(VERSION_SHAPE)
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw])")
 _GLOB_PIECE = re.compile(r"\\[*\\]|[*\\]|[^*\\]", re.DOTALL)
 _UNIT_MS = {"s": SECOND_MS, "m": 60 * SECOND_MS, "h": 3_600 * SECOND_MS, "d": DAY_MS, "w": 7 * DAY_MS}
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 def moment_ms(text: str) -> int | None:
     """ms since the epoch of `2026-01-02T03:04:05.678Z`; a date alone is its midnight in UTC. Finer digits are cut."""
-    match = _MOMENT.fullmatch(text)
-    if match is None:
+    if _MOMENT.fullmatch(text) is None:
         return None
-    year, month, day, time, hour, minute, _, second, fraction, offset, _ = match.groups()
     try:
-        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        return None
-    if time is None:
-        return days * DAY_MS
-    seconds = int(hour) * 3_600 + int(minute) * 60 + int(second or 0) - _offset_seconds(offset)
-    return days * DAY_MS + seconds * SECOND_MS + int((fraction or ".")[1:4].ljust(3, "0"))
-
-
-def _offset_seconds(offset: str) -> int:
-    if offset == "Z":
-        return 0
-    seconds = int(offset[1:3]) * 3_600 + int(offset[4:6]) * 60
-    return -seconds if offset[0] == "-" else seconds
+        return None  # a day that its month does not have
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
 
 
 def duration_ms(text: str) -> int | None:

@@ -14,6 +14,8 @@ Stop = Literal["click", "dismiss"]
 
 MAX_DELAY_S: Final = 300
 MAX_CAP_S: Final = 365 * 86_400
+MAX_GOAL_S: Final = 365 * 86_400
+DEFAULT_GOAL_S: Final = 7 * 86_400
 MAX_IMPRESSIONS: Final = RECENT_IMPRESSIONS
 """The most that a cap may count: within a time no more can be told from a user's state."""
 

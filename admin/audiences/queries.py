@@ -1,25 +1,28 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Uuid, any_, delete, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from admin.audiences.rules import Others
 from admin.audiences.schemas import Use
 from admin.errors import not_found
+from admin.messages.stored import readable
 from admin.paging import Place, newest_first
 from store.tables import audiences, in_app_messages
 
 _a = audiences.c
+_COLUMNS = [readable(column) for column in _a]
 
 
-async def insert_audience(connection: AsyncConnection, **values: Any) -> Row[Any]:
-    return (await connection.execute(insert(audiences).values(**values).returning(*_a))).one()
+async def insert_audience(connection: AsyncConnection, **values: Any) -> None:
+    await connection.execute(insert(audiences).values(**values))
 
 
 async def get_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID, *, lock: bool = False) -> Row[Any]:
     """Raises ApiError 404."""
-    query = select(*_a).where(_a.org_id == org_id, _a.id == audience_id)
+    query = select(*_COLUMNS).where(_a.org_id == org_id, _a.id == audience_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     if row is None:
         raise not_found()
@@ -29,7 +32,7 @@ async def get_audience(connection: AsyncConnection, org_id: UUID, audience_id: U
 async def list_audiences(
     connection: AsyncConnection, org_id: UUID, after: Place | None, limit: int
 ) -> Sequence[Row[Any]]:
-    query = select(audiences).where(_a.org_id == org_id)
+    query = select(*_COLUMNS).where(_a.org_id == org_id)
     query = newest_first(query, _a.created_ms, _a.id, after, limit)
     return (await connection.execute(query)).all()
 
@@ -40,17 +43,20 @@ async def id_of_name(connection: AsyncConnection, org_id: UUID, name: str) -> UU
     return found
 
 
-async def rules_of(connection: AsyncConnection, org_id: UUID) -> Mapping[UUID, dict[str, Any] | None]:
-    """Every audience of the org with its rule; None of a static one."""
-    rows = await connection.execute(select(_a.id, _a.rule).where(_a.org_id == org_id))
+async def every_audience(connection: AsyncConnection, org_id: UUID) -> Sequence[Row[Any]]:
+    """By name."""
+    query = select(*_COLUMNS).where(_a.org_id == org_id).order_by(_a.name)
+    return (await connection.execute(query)).all()
+
+
+async def rules_of(connection: AsyncConnection, org_id: UUID) -> Others:
+    """Of every audience of the org."""
+    rows = await connection.execute(select(_a.id, readable(_a.rule)).where(_a.org_id == org_id))
     return {row.id: row.rule for row in rows}
 
 
-async def update_audience(
-    connection: AsyncConnection, org_id: UUID, audience_id: UUID, values: dict[str, Any]
-) -> Row[Any]:
-    change = update(audiences).where(_a.org_id == org_id, _a.id == audience_id).values(**values)
-    return (await connection.execute(change.returning(*_a))).one()
+async def update_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID, values: dict[str, Any]) -> None:
+    await connection.execute(update(audiences).where(_a.org_id == org_id, _a.id == audience_id).values(**values))
 
 
 async def delete_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> None:

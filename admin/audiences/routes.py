@@ -1,6 +1,6 @@
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Path, Query
 from starlette.responses import Response
 
 from admin.answers import Deleted, Envelope, Page
@@ -12,6 +12,7 @@ from admin.audiences.schemas import (
     Count,
     MembersChange,
     MembersChanged,
+    Membership,
     NewAudience,
     Preview,
 )
@@ -30,9 +31,13 @@ router = APIRouter(prefix="/audiences", tags=["audiences"])
 New = Annotated[Any, Unread(NewAudience), Body()]
 Patch = Annotated[Any, Unread(AudiencePatch), Body()]
 Previewed = Annotated[Any, Unread(Preview), Body()]
+UserId = Annotated[str, Path(alias="userId", description="the app's own id of the user; it may have slashes")]
 Change = Annotated[Any, Unread(MembersChange), Body()]
 _NAME_TAKEN = error_responses({409: "Another audience has the name"})
 _IN_USE = error_responses({409: "Messages or audiences use it; details name them"})
+_UNREADABLE = error_responses(
+    {409: "The stored rule cannot be used", 503: "It takes too long, or the database is away"}
+)
 _NOT_STATIC = error_responses({409: "The audience has a rule"})
 _LATER: dict[int | str, dict[str, Any]] = {202: {"description": "Taken in; it is applied as soon as possible"}}
 
@@ -51,13 +56,16 @@ async def list_audiences(viewer: Viewer, connection: Transaction, query: Annotat
 
 @router.post("/preview", response_model=Envelope[Count])
 async def preview(viewer: Viewer, connection: Transaction, now_ms: MomentMs, payload: Previewed) -> Response:
-    """Whom a rule would hold for now; nothing is stored."""
+    """Whom a rule would hold for now; nothing is stored. An estimate that says so where counting takes too long."""
     return success(await service.preview(connection, viewer.org_id, payload, now_ms))
 
 
 @router.get("/{id}", response_model=Envelope[AudienceDetails])
 async def get_audience(viewer: Viewer, connection: Transaction, now_ms: MomentMs, audience_id: PathId) -> Response:
-    """With the exact number of its members, users and anonymous visitors, and what uses it."""
+    """With the number of its members, users and anonymous visitors, and what uses it.
+
+    The number is an estimate that says so where counting takes too long.
+    """
     return success(await service.get_audience(connection, viewer.org_id, audience_id, now_ms))
 
 
@@ -76,12 +84,20 @@ async def delete_audience(editor: Editor, connection: Transaction, now_ms: Momen
     return success(Deleted(id=audience_id))
 
 
-@router.get("/{id}/members", response_model=Envelope[Page[CustomerRef]])
+@router.get("/{id}/members", response_model=Envelope[Page[CustomerRef]], responses=_UNREADABLE)
 async def list_members(
     viewer: Viewer, connection: Transaction, now_ms: MomentMs, audience_id: PathId, query: Annotated[PageQuery, Query()]
 ) -> Response:
     """In the order of their ids, anonymous visitors first."""
     return success(await member_service.list_members(connection, viewer.org_id, audience_id, query, now_ms))
+
+
+@router.get("/{id}/members/{userId:path}", response_model=Envelope[Membership], responses=_UNREADABLE)
+async def get_membership(
+    viewer: Viewer, connection: Transaction, now_ms: MomentMs, audience_id: PathId, user_id: UserId
+) -> Response:
+    """Whether a user is in the audience now, and which conditions of its rule decide that."""
+    return success(await member_service.get_membership(connection, viewer.org_id, audience_id, user_id, now_ms))
 
 
 @router.post("/{id}/members", response_model=Envelope[MembersChanged], responses={**_LATER, **_NOT_STATIC})

@@ -1,7 +1,7 @@
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from admin.answers import Answer, example
 from admin.fields import Name, Sound, Unique
@@ -17,7 +17,8 @@ RuleJson = Annotated[
     WithJsonSchema(
         {
             "type": ["object", "null"],
-            "description": "all, any, not, a trait or an audience: see docs/rules.md; null: a static list of customers",
+            "description": "all, any, not, or a condition on a trait, on how often an event happened, or on being in"
+            " another audience: see docs/rules.md; null: a static list of customers",
         }
     ),
 ]
@@ -29,7 +30,7 @@ _EXAMPLE: dict[str, Any] = {
     "rule": {
         "all": [
             {"trait": "plan", "op": "eq", "value": "free"},
-            {"trait": "exports", "op": "gte", "value": 10},
+            {"event": "report.exported", "count": {"op": "gte", "value": 10}, "within": "14d"},
         ]
     },
 }
@@ -38,11 +39,19 @@ _EXAMPLE: dict[str, Any] = {
 _ANSWER: dict[str, Any] = {
     "id": "019b7f5e-0000-7000-8000-00000000000a",
     "description": "",
+    "status": "preparing",
+    "progress": 40,
+    "problems": [],
     "createdAt": "2026-12-01T09:00:00.000Z",
     "updatedAt": "2026-12-01T09:00:00.000Z",
     **_EXAMPLE,
 }
-_COUNT: dict[str, Any] = {"count": 2, "sample": [{"anonymousId": "1f6c9a3e"}, {"userId": "ada"}]}
+_COUNT: dict[str, Any] = {
+    "count": 2,
+    "exact": True,
+    "sampled": None,
+    "sample": [{"anonymousId": "1f6c9a3e"}, {"userId": "ada"}],
+}
 
 
 class NewAudience(Payload):
@@ -80,13 +89,25 @@ class MembersChange(Payload):
     remove: UserIds = Field(default_factory=list)
 
 
+class AudienceProblem(BaseModel):
+    pointer: str
+    code: str
+    message: str
+
+
 class Audience(Answer):
+    """`status` preparing: past events that its rule asks about are still being gathered, `progress` percent of them
+    are; until then no message that needs it is shown. `problems`: why the stored rule cannot be used."""
+
     model_config = example(**_ANSWER)
 
     id: UUID
     name: str
     description: str
-    rule: dict[str, Any] | None
+    rule: RuleJson
+    status: Literal["ready", "preparing"]
+    progress: Annotated[int, Field(ge=0, le=100)]
+    problems: list[AudienceProblem]
     created_at: str
     updated_at: str
 
@@ -104,18 +125,27 @@ class Uses(Answer):
 
 
 class Count(Answer):
-    """`count` is exact; `sample`: up to 10 of the members."""
+    """`sample`: up to 10 of the members, none where finding them takes too long.
+
+    `exact` false: counting took too long, and `count` is an estimate from `sampled` customers picked at random.
+    """
 
     model_config = example(**_COUNT)
 
     count: int
+    exact: bool
+    sampled: int | None
     sample: list[CustomerRef]
 
 
 class AudienceDetails(Audience):
+    """`memberCount`, `exact`, `sampled`, `sample`: as a preview gives them; `memberCount` null: `problems` say why."""
+
     model_config = example(
         **_ANSWER,
-        memberCount=_COUNT["count"],
+        memberCount=1_204_000,
+        exact=False,
+        sampled=25_000,
         sample=_COUNT["sample"],
         usedBy={
             "messages": [{"id": "019b7f5e-0000-7000-8000-000000000001", "name": "Upgrade nudge"}],
@@ -123,9 +153,49 @@ class AudienceDetails(Audience):
         },
     )
 
-    member_count: int
+    member_count: int | None
+    exact: bool
+    sampled: int | None
     sample: list[CustomerRef]
     used_by: Uses
+
+
+class ConditionHeld(Answer):
+    """`pointer`: the place of the `condition` in the rule; `decides`: it is one of those that alone make the answer."""
+
+    pointer: str
+    condition: dict[str, Any]
+    holds: bool
+    decides: bool
+
+
+class Membership(Answer):
+    """`conditions`: every one of the rule, from left to right; none where a list says who is in."""
+
+    model_config = example(
+        member=False,
+        conditions=[
+            {
+                "pointer": "/all/0",
+                "condition": {"trait": "plan", "op": "eq", "value": "free"},
+                "holds": True,
+                "decides": False,
+            },
+            {
+                "pointer": "/all/1",
+                "condition": {
+                    "event": "report.exported",
+                    "count": {"op": "gte", "value": 10},
+                    "within": "14d",
+                },
+                "holds": False,
+                "decides": True,
+            },
+        ],
+    )
+
+    member: bool
+    conditions: list[ConditionHeld]
 
 
 class MembersChanged(Answer):

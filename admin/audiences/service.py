@@ -10,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from admin import payloads
 from admin.answers import Page
 from admin.audiences import member_queries, queries
-from admin.audiences.rules import read_rule, refers_to, stored_rules
+from admin.audiences.readiness import Readiness, readiness_of
+from admin.audiences.rules import read_rule, readable_rules, stored_problems, usable_rules
 from admin.audiences.schemas import (
     Audience,
     AudienceDetails,
+    AudienceProblem,
     Count,
     NewAudience,
     Preview,
@@ -24,12 +26,12 @@ from admin.audit.service import Actor, Target
 from admin.errors import conflict
 from admin.orgs.queries import lock_org
 from admin.paging import PageQuery, page, read_place
-from store import outbox
+from store import features, outbox
 from store.ids import new_id
 from store.rule_sql import rule_condition
 from wire import times
 from wire.problems import Problem
-from wire.rule_tree import to_json
+from wire.rule_tree import audience_refs, to_json
 from wire.rules import parse_rule
 
 
@@ -39,9 +41,10 @@ async def create_audience(connection: AsyncConnection, actor: Actor, payload: ob
     problems = await _rule_problems(connection, actor.org_id, given, None)
     new = payloads.read(NewAudience, given, problems)
     await _refuse_taken_name(connection, actor.org_id, new.name, None)
-    row = await queries.insert_audience(
+    audience_id = new_id()
+    await queries.insert_audience(
         connection,
-        id=new_id(),
+        id=audience_id,
         org_id=actor.org_id,
         name=new.name,
         description=new.description,
@@ -49,22 +52,29 @@ async def create_audience(connection: AsyncConnection, actor: Actor, payload: ob
         created_ms=now_ms,
         updated_ms=now_ms,
     )
+    await features.mark_preparing(connection, actor.org_id)
+    row = await queries.get_audience(connection, actor.org_id, audience_id)
     await _audit(connection, actor, "create", row, audit.difference({}, _document(row)), now_ms)
     await outbox.announce(connection, actor.org_id, now_ms)
-    return _show(row)
+    return _show(row, await readiness_of(connection, actor.org_id))
 
 
 async def list_audiences(connection: AsyncConnection, org_id: UUID, query: PageQuery) -> Page[Audience]:
     rows = await queries.list_audiences(connection, org_id, read_place(query.cursor), query.limit)
-    return page(rows, query.limit, _show)
+    readiness = await readiness_of(connection, org_id)
+    return page(rows, query.limit, lambda row: _show(row, readiness))
 
 
 async def get_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID, now_ms: int) -> AudienceDetails:
     row = await queries.get_audience(connection, org_id, audience_id)
-    counted = await member_queries.counted(connection, await member_queries.of_audience(connection, row, now_ms))
+    readiness = await readiness_of(connection, org_id)
+    shown = _show(row, readiness).model_dump()
     used_by = await _uses(connection, org_id, audience_id)
-    shown = _show(row).model_dump()
-    return AudienceDetails(**shown, member_count=counted.count, sample=counted.sample, used_by=used_by)
+    members = member_queries.of_audience(row, readiness.rules, now_ms)
+    if members is None:
+        return AudienceDetails(**shown, member_count=None, exact=False, sampled=None, sample=[], used_by=used_by)
+    counted = (await member_queries.counted(connection, members)).model_dump()
+    return AudienceDetails(**shown, member_count=counted.pop("count"), **counted, used_by=used_by)
 
 
 async def patch_audience(
@@ -77,15 +87,18 @@ async def patch_audience(
     problems = [*_kind_problems(before, given), *await _rule_problems(connection, actor.org_id, given, audience_id)]
     new = payloads.read(NewAudience, {**before, **given}, problems)
     await _refuse_taken_name(connection, actor.org_id, new.name, audience_id)
-    after = {"name": new.name, "description": new.description, "rule": _normal(new.rule)}
+    rule = _normal(new.rule) if "rule" in given else before["rule"]
+    after = {"name": new.name, "description": new.description, "rule": rule}
     changes = audit.difference(before, after)
-    if not changes:
-        return _show(row)
-    changed = await queries.update_audience(connection, actor.org_id, audience_id, {**after, "updated_ms": now_ms})
-    await _audit(connection, actor, "update", changed, changes, now_ms)
+    if changes:
+        changed = {field: value for field, (_, value) in changes.items()}
+        await queries.update_audience(connection, actor.org_id, audience_id, {**changed, "updated_ms": now_ms})
+        await _audit(connection, actor, "update", row, changes, now_ms)
     if "rule" in changes:
+        await features.mark_preparing(connection, actor.org_id)
         await outbox.announce(connection, actor.org_id, now_ms)
-    return _show(changed)
+    changed_row = await queries.get_audience(connection, actor.org_id, audience_id)
+    return _show(changed_row, await readiness_of(connection, actor.org_id))
 
 
 async def delete_audience(connection: AsyncConnection, actor: Actor, audience_id: UUID, now_ms: int) -> None:
@@ -106,7 +119,7 @@ async def preview(connection: AsyncConnection, org_id: UUID, payload: object, no
     others = await queries.rules_of(connection, org_id)
     reading = read_rule(given.get("rule"), "/rule", others) if "rule" in given else None
     payloads.read(Preview, given, reading.problems if reading else ())
-    condition = rule_condition(parse_rule(given["rule"]), org_id=org_id, rules=stored_rules(others), now_ms=now_ms)
+    condition = rule_condition(parse_rule(given["rule"]), org_id=org_id, rules=usable_rules(others), now_ms=now_ms)
     return await member_queries.counted(connection, member_queries.ruled(org_id, condition))
 
 
@@ -131,8 +144,8 @@ async def _refuse_taken_name(connection: AsyncConnection, org_id: UUID, name: st
 
 
 async def _uses(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> Uses:
-    rules = await queries.rules_of(connection, org_id)
-    referring = [other_id for other_id, rule in rules.items() if refers_to(rule, audience_id)]
+    rules = readable_rules(await queries.rules_of(connection, org_id))
+    referring = [UUID(other_id) for other_id, rule in rules.items() if str(audience_id) in audience_refs(rule)]
     return Uses(
         messages=await queries.messages_using(connection, org_id, audience_id),
         audiences=await queries.named(connection, org_id, referring),
@@ -155,9 +168,13 @@ def _document(row: Row[Any]) -> dict[str, Any]:
     return {"name": row.name, "description": row.description, "rule": row.rule}
 
 
-def _show(row: Row[Any]) -> Audience:
+def _show(row: Row[Any], readiness: Readiness) -> Audience:
+    problems = stored_problems(row.id, row.rule, readiness.rules)
     return Audience(
         id=row.id,
+        status="preparing" if row.preparing else "ready",
+        progress=readiness.percent(row.id, row.preparing),
+        problems=[AudienceProblem(**problem._asdict()) for problem in problems],
         created_at=times.to_iso(row.created_ms),
         updated_at=times.to_iso(row.updated_ms),
         **_document(row),

@@ -55,4 +55,13 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
     """The fields that differ; one that is on one side only is null on the other."""
     fields = dict.fromkeys((*before, *after))
     pairs = {field: (before.get(field), after.get(field)) for field in fields}
-    return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
+    return {field: pair for field, pair in pairs.items() if not same(*pair)}
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether they are the same JSON: to Python 1 and true are equal, to a rule they are not."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before.keys() == after.keys() and all(same(before[name], after[name]) for name in before)
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) == len(after) and all(map(same, before, after))
+    return before == after and isinstance(before, bool) is isinstance(after, bool)

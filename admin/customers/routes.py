@@ -42,9 +42,9 @@ async def import_customers(editor: Editor, connection: Transaction, now_ms: Mome
 
 
 @router.get("/{userId:path}", response_model=Envelope[CustomerDetails])
-async def get_customer(viewer: Viewer, connection: Transaction, user_id: UserId) -> Response:
-    """A user's traits, the anonymous ids they had before, and what they did with each message."""
-    return success(await service.get_customer(connection, viewer.org_id, user_id))
+async def get_customer(viewer: Viewer, connection: Transaction, now_ms: MomentMs, user_id: UserId) -> Response:
+    """A user's traits, audiences, newest events, earlier anonymous ids, and what they did with each message."""
+    return success(await service.get_customer(connection, viewer.org_id, user_id, now_ms))
 
 
 @router.put("/{userId:path}", response_model=Envelope[CustomerDetails], responses=_LATER)
@@ -56,7 +56,7 @@ async def put_customer(
     if not await applied(runtime, connection, inbox_id):
         return success(Accepted(), 202)
     async with runtime.engine.connect() as fresh:
-        return success(await service.get_customer(fresh, editor.org_id, user_id))
+        return success(await service.get_customer(fresh, editor.org_id, user_id, runtime.now_ms()))
 
 
 @router.delete("/{userId:path}", response_model=Envelope[Erased], responses=_LATER)

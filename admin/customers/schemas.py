@@ -58,11 +58,13 @@ class CustomerQuery(PageQuery):
 
 
 class Customer(CustomerRef):
+    """`lastSeenAt`: null for those who are known only because somebody entered them."""
+
     model_config = example(**_CUSTOMER)
 
     traits: dict[str, Any]
     created_at: str
-    last_seen_at: str
+    last_seen_at: str | None
 
 
 class MessageSeen(Answer):
@@ -72,14 +74,40 @@ class MessageSeen(Answer):
     clicks: int
     dismissals: int
     last_impression_at: str | None
+    converted_at: str | None
+
+
+class InAudience(Answer):
+    id: UUID
+    name: str
+
+
+class RecentEvent(Answer):
+    type: str
+    occurred_at: str
+    received_at: str
+    properties: dict[str, Any]
 
 
 class CustomerDetails(Customer):
-    """`aliases`: the anonymous ids that the user was known by before; `messages`: the 200 newest."""
+    """`aliases`: the anonymous ids that the user was known by before; `messages`: the 200 newest; `recentEvents`: 50.
+
+    `audiences`: those that the customer is in at this moment; of those in `preparing` nobody can tell yet.
+    """
 
     model_config = example(
         **_CUSTOMER,
         aliases=["1f6c9a3e"],
+        audiences=[{"id": "019b7f5e-0000-7000-8000-00000000000a", "name": "Free plan, exports a lot"}],
+        preparing=[],
+        recentEvents=[
+            {
+                "type": "report.exported",
+                "occurredAt": "2026-12-01T09:00:00.000Z",
+                "receivedAt": "2026-12-01T09:00:00.120Z",
+                "properties": {"pages": 12},
+            }
+        ],
         messages=[
             {
                 "messageId": "019b7f5e-0000-7000-8000-000000000001",
@@ -88,11 +116,15 @@ class CustomerDetails(Customer):
                 "clicks": 1,
                 "dismissals": 0,
                 "lastImpressionAt": "2026-12-01T09:00:00.000Z",
+                "convertedAt": None,
             }
         ],
     )
 
     aliases: list[str]
+    audiences: list[InAudience]
+    preparing: list[InAudience]
+    recent_events: list[RecentEvent]
     messages: list[MessageSeen]
 
 

@@ -1,6 +1,7 @@
 """Customers: read from Postgres, written through the recorder. Each function raises ApiError."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,17 @@ from admin.answers import Page
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.customers import queries
-from admin.customers.schemas import Customer, CustomerDetails, CustomerQuery, CustomerTraits, Import, MessageSeen
+from admin.customers.membership import standing_of
+from admin.customers.schemas import (
+    Customer,
+    CustomerDetails,
+    CustomerQuery,
+    CustomerTraits,
+    Import,
+    InAudience,
+    MessageSeen,
+    RecentEvent,
+)
 from admin.customers.traits import item_problem, trait_problems, user_id_problem
 from admin.errors import not_found, refused
 from admin.intake import Intake
@@ -20,19 +31,24 @@ from admin.paging import encode_cursor, page, read_subject
 from admin.subjects import ref
 from service.errors import invalid_payload
 from store import inbox
+from store.ids import new_ids
 from wire import subjects, times
-from wire.events import IDENTIFIED
+from wire.events import IDENTIFIED, UPDATED, Event
 from wire.intake import Rejected
 
 
-async def get_customer(connection: AsyncConnection, org_id: UUID, user_id: str) -> CustomerDetails:
-    subject = _readable_subject(user_id)
+async def get_customer(connection: AsyncConnection, org_id: UUID, user_id: str, now_ms: int) -> CustomerDetails:
+    subject = readable_subject(user_id)
     row = await queries.select_customer(connection, org_id, subject)
     if row is None:
         raise not_found()
+    standing = await standing_of(connection, org_id, subject, now_ms)
     return CustomerDetails(
         **_show(row).model_dump(),
         aliases=await queries.aliases_of(connection, org_id, subject),
+        audiences=[_named(audience) for audience in standing.within],
+        preparing=[_named(audience) for audience in standing.preparing],
+        recent_events=[_event(event) for event in await queries.events_of(connection, org_id, subject)],
         messages=[_seen(seen) for seen in await queries.messages_of(connection, org_id, subject)],
     )
 
@@ -56,18 +72,18 @@ async def put_customer(connection: AsyncConnection, actor: Actor, user_id: str, 
     if rejected:
         raise refused("/traits", rejected[0].code, rejected[0].message)
     await audit.record(connection, actor, "customer.upsert", Target("customer", user_id), {}, now_ms)
-    return await inbox.ask_events(connection, actor.org_id, accepted, now_ms)
+    return await inbox.ask_events(connection, actor.org_id, _updates(accepted), now_ms)
 
 
 async def import_customers(connection: AsyncConnection, actor: Actor, payload: object, now_ms: int) -> Intake:
-    """Each customer is checked by itself."""
+    """Each customer is checked by itself. Who is named twice gets the later traits."""
     items = payloads.read(Import, payloads.json_object(payload)).customers
     refusals = {index: problem for index, item in enumerate(items) if (problem := item_problem(item))}
     places = [index for index in range(len(items)) if index not in refusals]
     raws = [_identified(items[index]["userId"], items[index].get("traits") or {}) for index in places]
     accepted, rejected = intake.read(raws, actor.org_id, now_ms)
     if accepted:
-        await inbox.ask_events(connection, actor.org_id, accepted, now_ms)
+        await inbox.ask_events(connection, actor.org_id, _updates(accepted), now_ms)
         counts = {"customers": (None, len(accepted))}
         await audit.record(connection, actor, "customer.import", Target("customer", ""), counts, now_ms)
     found = [Rejected(index, problem.code, problem.message) for index, problem in refusals.items()]
@@ -87,7 +103,14 @@ def _identified(user_id: str, traits: Mapping[str, Any]) -> dict[str, Any]:
     return {"eventType": IDENTIFIED, "userId": user_id, "properties": traits}
 
 
-def _readable_subject(user_id: str) -> str:
+def _updates(identified: Sequence[Event]) -> list[Event]:
+    """Checked like what an app says about its user, but nobody was here. Of one moment, the greater id is the later."""
+    ids = new_ids(len(identified))
+    return [replace(event, id=id_, type=UPDATED) for event, id_ in zip(identified, ids, strict=True)]
+
+
+def readable_subject(user_id: str) -> str:
+    """Raises ApiError 404 for an id that no user can have."""
     if user_id_problem(user_id, ""):
         raise not_found()
     return subjects.user(user_id)
@@ -98,7 +121,7 @@ def _show(row: Row[Any]) -> Customer:
         **ref(row.subject).model_dump(),
         traits=row.traits,
         created_at=times.to_iso(row.created_ms),
-        last_seen_at=times.to_iso(row.last_seen_ms),
+        last_seen_at=times.to_iso(row.last_seen_ms) if row.last_seen_ms else None,
     )
 
 
@@ -110,4 +133,18 @@ def _seen(row: Row[Any]) -> MessageSeen:
         clicks=row.clicks,
         dismissals=row.dismissals,
         last_impression_at=times.to_iso(row.recent_ms[0]) if row.recent_ms else None,
+        converted_at=times.to_iso_or_none(row.converted_ms),
+    )
+
+
+def _named(row: Row[Any]) -> InAudience:
+    return InAudience(id=row.id, name=row.name)
+
+
+def _event(row: Row[Any]) -> RecentEvent:
+    return RecentEvent(
+        type=row.type,
+        occurred_at=times.to_iso(row.occurred_ms),
+        received_at=times.to_iso(row.received_ms),
+        properties=row.properties,
     )

@@ -69,6 +69,10 @@ def rule_problems(readable: Readable) -> Iterator[Problem]:
         yield Problem(where, *EVENT_TYPE_MISSING)
 
 
+def goal_problems(readable: Readable) -> Iterator[Problem]:
+    yield from _rule_problems(readable, "/goal/where", lambda value, pointer: parse_where(value, pointer=pointer))
+
+
 def combination_problems(readable: Readable) -> Iterator[Problem]:
     for check in (_closable, _anchor, _window, _exclusions, _cap):
         yield from check(readable)

@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from admin import payloads
-from admin.messages.schemas import Appearance, FrequencyCap, MessageSpec, Trigger
+from admin.messages import checks
+from admin.messages.schemas import Appearance, FrequencyCap, Goal, MessageSpec, Trigger
 from wire import times
 from wire.message import MessageType, Position, render_slot
 from wire.problems import NO_OBJECT, Problem
@@ -17,7 +18,7 @@ from wire.rules import parse_where
 Document = dict[str, Any]
 
 _PATCH_DEPTH = 4
-_OBJECTS = ("content", "trigger", "appearance", "frequencyCap")
+_OBJECTS = ("content", "trigger", "appearance", "frequencyCap", "goal")
 _MOMENTS = ("startsAt", "endsAt")
 _POSITIONS: Mapping[MessageType, Position] = {
     "banner": "top",
@@ -58,13 +59,18 @@ def document_of(row: Row[Any]) -> Document:
         "priority": row.priority,
         "slot": row.slot,
         "frequencyCap": row.frequency_cap,
+        "goal": row.goal,
     }
 
 
 def problems_of(document: Document) -> list[Problem]:
-    """What of a stored message does not fit the shape of one. What an author may leave out must be there by then."""
+    """What of a stored message does not fit the shape of one. What an author may leave out must be there by then.
+
+    The goal is looked at more closely: the compiler, which finds out about all other parts, does not read it.
+    """
+    shape = payloads.shape_problems(MessageSpec, document)
     unset = [Problem("/appearance", *NO_OBJECT)] if document["appearance"] is None else []
-    return [*payloads.shape_problems(MessageSpec, document), *unset]
+    return [*shape, *unset, *checks.goal_problems(checks.Readable(document, shape))]
 
 
 def shown(document: Document) -> Document:
@@ -92,6 +98,7 @@ def columns_of(spec: MessageSpec) -> dict[str, Any]:
         "priority": spec.priority,
         "slot": spec.slot,
         "frequency_cap": _cap(spec.frequency_cap),
+        "goal": _goal(spec.goal),
     }
 
 
@@ -99,8 +106,16 @@ def _trigger(trigger: Trigger | None) -> Document | None:
     if trigger is None or trigger == Trigger():
         return None
     fields = trigger.model_dump(by_alias=True)
-    where = [to_json(leaf, leaf="property") for leaf in parse_where(trigger.where)]
-    return {**fields, "where": where, "audienceId": _text(trigger.audience_id)}
+    return {**fields, "where": _where(trigger.where), "audienceId": _text(trigger.audience_id)}
+
+
+def _goal(goal: Goal | None) -> Document | None:
+    return None if goal is None else {**goal.model_dump(by_alias=True), "where": _where(goal.where)}
+
+
+def _where(where: object) -> list[Any]:
+    """In normal form."""
+    return [to_json(leaf, leaf="property") for leaf in parse_where(where)]
 
 
 def _appearance(appearance: Appearance, type_: MessageType) -> Document:

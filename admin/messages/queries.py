@@ -6,17 +6,25 @@ from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.messages.schemas import MessageQuery
-from admin.messages.status import has_status
+from admin.messages.status import has_status, is_preparing
 from admin.messages.stored import readable
 from admin.paging import newest_first, read_place
-from store.tables import audiences, in_app_messages, message_stats_hourly, message_user_state, message_versions
+from store.tables import (
+    audiences,
+    in_app_message_conversions,
+    in_app_messages,
+    message_stats_hourly,
+    message_user_state,
+    message_versions,
+)
 
 _m = in_app_messages.c
-_COLUMNS = [readable(column) for column in _m]
+_COLUMNS = [*(readable(column) for column in _m), is_preparing.label("preparing")]
 
 
 async def insert_message(connection: AsyncConnection, values: dict[str, Any]) -> Row[Any]:
-    return (await connection.execute(insert(in_app_messages).values(**values).returning(*_COLUMNS))).one()
+    await connection.execute(insert(in_app_messages).values(**values))
+    return await _written(connection, values["id"])
 
 
 async def insert_version(connection: AsyncConnection, **values: Any) -> None:
@@ -50,13 +58,18 @@ async def list_messages(
 async def update_message(
     connection: AsyncConnection, org_id: UUID, message_id: UUID, values: dict[str, Any]
 ) -> Row[Any]:
-    change = update(in_app_messages).where(_m.org_id == org_id, _m.id == message_id).values(**values)
-    return (await connection.execute(change.returning(*_COLUMNS))).one()
+    await connection.execute(update(in_app_messages).where(_m.org_id == org_id, _m.id == message_id).values(**values))
+    return await _written(connection, message_id)
+
+
+async def _written(connection: AsyncConnection, message_id: UUID) -> Row[Any]:
+    """Not RETURNING: a subquery there does not see the row."""
+    return (await connection.execute(select(*_COLUMNS).where(_m.id == message_id))).one()
 
 
 async def delete_message(connection: AsyncConnection, org_id: UUID, message_id: UUID) -> None:
     """With its versions, statistics and what customers did with it; events and impressions stay."""
-    for counts in (message_stats_hourly, message_user_state):
+    for counts in (message_stats_hourly, message_user_state, in_app_message_conversions):
         await connection.execute(delete(counts).where(counts.c.org_id == org_id, counts.c.message_id == message_id))
     await connection.execute(delete(in_app_messages).where(_m.org_id == org_id, _m.id == message_id))
 

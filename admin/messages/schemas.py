@@ -12,8 +12,10 @@ from admin.payloads import Payload
 from service.payload import refusing
 from wire.intake import event_type_flaw
 from wire.message import (
+    DEFAULT_GOAL_S,
     MAX_CAP_S,
     MAX_DELAY_S,
+    MAX_GOAL_S,
     MAX_IMPRESSIONS,
     MessageType,
     Position,
@@ -23,7 +25,7 @@ from wire.message import (
     slot_flaw,
 )
 
-Status = Literal["draft", "scheduled", "live", "paused", "ended", "archived"]
+Status = Literal["draft", "preparing", "scheduled", "live", "paused", "ended", "archived"]
 
 Title = Annotated[str, Field(min_length=1, max_length=200), Sound]
 Body = Annotated[str, Field(min_length=1, max_length=4_000), Sound, NotBlank]
@@ -89,6 +91,7 @@ _EXAMPLE: dict[str, Any] = {
         "minIntervalSeconds": 600,
         "stopAfter": ["click"],
     },
+    "goal": {"eventType": "plan.upgraded", "where": [], "withinSeconds": 604800},
 }
 
 
@@ -133,6 +136,14 @@ class FrequencyCap(Payload):
     stop_after: Annotated[list[Stop], Unique] = Field(default_factory=list)
 
 
+class Goal(Payload):
+    """What the message is to bring about: such an event of a person, up to `withinSeconds` after they saw it."""
+
+    event_type: EventType
+    where: Annotated[Any, _WHERE] = Field(default_factory=list)
+    within_seconds: Annotated[int, Field(ge=1, le=MAX_GOAL_S)] = DEFAULT_GOAL_S
+
+
 class MessageSpec(Payload):
     """A message as its author writes it. `name`: by default the title, or else the type."""
 
@@ -149,6 +160,7 @@ class MessageSpec(Payload):
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     slot: Slot | None = None
     frequency_cap: FrequencyCap | None = None
+    goal: Goal | None = None
 
 
 class NewMessage(MessageSpec):
@@ -183,8 +195,9 @@ class MessageProblem(BaseModel):
 class Message(Answer):
     """A message with what became of it.
 
-    `renderSlot`: the place it competes for. `problems`: why the compiler left it out, or what of it cannot be read;
-    such a part is null. Of an unpublished message `version` is the one that publishing will give it.
+    `status` preparing: past events that one of its audiences asks about are still being gathered. `renderSlot`: the
+    place it competes for. `problems`: why the compiler left it out, or what of it cannot be read; such a part is null.
+    Of an unpublished message `version` is the one that publishing will give it.
     """
 
     model_config = example(
@@ -217,6 +230,7 @@ class Message(Answer):
     slot: str | None
     render_slot: str | None
     frequency_cap: dict[str, Any] | None
+    goal: dict[str, Any] | None
     problems: list[MessageProblem]
     created_at: str
     updated_at: str

@@ -68,7 +68,7 @@ async def patch_message(
     row = await _writable(connection, actor, message_id)
     before = document_of(row)
     columns = {"active": False} if _is_pause(given) else await _merged(connection, row, before, given)
-    changed = {name: value for name, value in columns.items() if value != row._mapping[name]}
+    changed = {name: value for name, value in columns.items() if not audit.same(value, row._mapping[name])}
     if not changed:
         return show(row, now_ms)
     is_new_version = row.published_ms is not None and changed.keys() != {"active"}
@@ -160,6 +160,7 @@ async def _read(
         *shape,
         *checks.url_problems(readable, schemes),
         *checks.rule_problems(readable),
+        *checks.goal_problems(readable),
         *checks.combination_problems(readable),
         *checks.audience_problems(named, existing),
     ]

@@ -16,6 +16,7 @@ class Counts(NamedTuple):
     impressions: int = 0
     clicks: int = 0
     dismissals: int = 0
+    conversions: int = 0
 
 
 class MessageCounts(NamedTuple):
@@ -70,5 +71,5 @@ def _counts(sums: Iterable[Decimal]) -> Counts:
 
 
 def _sums() -> list[Label[Any]]:
-    columns = (_h.impressions, _h.clicks, _h.dismissals)
+    columns = (_h.impressions, _h.clicks, _h.dismissals, _h.conversions)
     return [func.coalesce(func.sum(column), 0).label(column.name) for column in columns]

@@ -31,17 +31,25 @@ _TOTALS: dict[str, Any] = {
     "dismissals": 400,
     "uniqueImpressions": 800,
     "ctr": 0.15,
+    "conversions": 60,
+    "conversionRate": 0.075,
 }
 
 
 class Totals(Answer):
-    """`uniqueImpressions`: people; `ctr`: clicks by impressions, 0 without any."""
+    """`uniqueImpressions`: people; `ctr`: clicks by impressions, 0 without any.
+
+    `conversions`: people who reached the message's goal, each once a message, in the hour of the event that the goal
+    names; `conversionRate`: conversions by unique impressions, 0 without any.
+    """
 
     impressions: int
     clicks: int
     dismissals: int
     unique_impressions: int
     ctr: float
+    conversions: int
+    conversion_rate: float
 
 
 class OrgStats(Totals):
@@ -60,6 +68,7 @@ class Point(Answer):
     impressions: int
     clicks: int
     dismissals: int
+    conversions: int
 
 
 class MessageStats(Totals):
@@ -69,7 +78,9 @@ class MessageStats(Totals):
         **_TOTALS,
         messageId="019b7f5e-0000-7000-8000-000000000001",
         interval="day",
-        series=[{"at": "2026-12-01T00:00:00.000Z", "impressions": 120, "clicks": 18, "dismissals": 40}],
+        series=[
+            {"at": "2026-12-01T00:00:00.000Z", "impressions": 120, "clicks": 18, "dismissals": 40, "conversions": 6}
+        ],
     )
 
     message_id: UUID

@@ -63,6 +63,8 @@ def _totals(counts: Counts, people: int) -> Totals:
         dismissals=counts.dismissals,
         unique_impressions=people,
         ctr=counts.clicks / counts.impressions if counts.impressions else 0.0,
+        conversions=counts.conversions,
+        conversion_rate=counts.conversions / people if people else 0.0,
     )
 
 

@@ -1,10 +1,13 @@
 """Every rule about a message's fields, and that all of them are checked at once."""
 
+import json
 import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select, text
 
+from store import tables
 from tests.support.admin_api import Api
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +26,10 @@ def trigger(**fields: Any) -> dict[str, Any]:
 
 def cap(**fields: Any) -> dict[str, Any]:
     return {**BANNER, "frequencyCap": fields}
+
+
+def goal(**fields: Any) -> dict[str, Any]:
+    return {**BANNER, "goal": {"eventType": "plan.upgraded", **fields}}
 
 
 def look(**fields: Any) -> dict[str, Any]:
@@ -113,7 +120,21 @@ REFUSED: list[tuple[Any, str, str]] = [
     (cap(stopAfter=["click", "click"]), "/frequencyCap/stopAfter", "duplicate"),
     (cap(perDay=1), "/frequencyCap/perDay", "unknown_field"),
     ({**BANNER, "draft": 0}, "/draft", "wrong_type"),
-    ({**BANNER, "goal": {"eventType": "plan.upgraded"}}, "/goal", "unknown_field"),
+    ({**BANNER, "goal": "plan.upgraded"}, "/goal", "wrong_type"),
+    (goal(eventType=None), "/goal/eventType", "wrong_type"),
+    (goal(eventType="1st"), "/goal/eventType", "invalid_event_type"),
+    ({**BANNER, "goal": {}}, "/goal/eventType", "missing_field"),
+    (goal(where=LEAF), "/goal/where", "wrong_type"),
+    (goal(where=[{**LEAF, "op": "near"}]), "/goal/where/0/op", "unknown_op"),
+    (goal(where=[{"trait": "x", "op": "exists"}]), "/goal/where/0", "unknown_rule"),
+    (goal(where=[{"property": "x", "op": "within_last", "value": "1d"}]), "/goal/where/0/op", "not_allowed_here"),
+    (goal(where=[LEAF] * 21), "/goal/where", "too_many_leaves"),
+    (goal(withinSeconds=0), "/goal/withinSeconds", "out_of_range"),
+    (goal(withinSeconds=31_536_001), "/goal/withinSeconds", "out_of_range"),
+    (goal(withinSeconds=1.5), "/goal/withinSeconds", "wrong_type"),
+    (goal(withinSeconds="7d"), "/goal/withinSeconds", "wrong_type"),
+    (goal(url={"op": "eq", "value": "x"}), "/goal/url", "unknown_field"),
+    ({**BANNER, "conversion": None}, "/conversion", "unknown_field"),
     ({**BANNER, "a/b~c": None}, "/a~1b~0c", "unknown_field"),
 ]
 
@@ -134,6 +155,8 @@ TAKEN: list[Any] = [
     {**BANNER, "priority": 100, "active": False},
     cap(maxImpressions=100, perSeconds=31_536_000, minIntervalSeconds=0, stopAfter=["click", "dismiss"]),
     cap(minIntervalSeconds=31_536_000),
+    goal(where=[LEAF], withinSeconds=1),
+    goal(eventType="in_app.clicked", where=None, withinSeconds=31_536_000),
 ]
 
 
@@ -154,7 +177,7 @@ async def test_every_problem_of_a_payload_is_in_one_answer(api: Api) -> None:
         "name": " ",
         "type": "tooltip",
         "draft": "no",
-        "goal": None,
+        "goal": {"where": [{"property": "x", "op": "near"}, 5], "withinSeconds": 0, "within": "7d"},
         "content": {
             "body": 5,
             "ctaUrl": "javascript:x",
@@ -182,7 +205,11 @@ async def test_every_problem_of_a_payload_is_in_one_answer(api: Api) -> None:
     assert await api.problems("POST", "/in-app-messages", payload) == {
         ("/name", "blank"),
         ("/draft", "wrong_type"),
-        ("/goal", "unknown_field"),
+        ("/goal/eventType", "missing_field"),
+        ("/goal/where/0/op", "unknown_op"),
+        ("/goal/where/1", "unknown_rule"),
+        ("/goal/withinSeconds", "out_of_range"),
+        ("/goal/within", "unknown_field"),
         ("/content/body", "wrong_type"),
         ("/content/ctaUrl", "url_scheme_not_allowed"),
         ("/content/imageUrl", "url_scheme_not_allowed"),
@@ -206,6 +233,59 @@ async def test_every_problem_of_a_payload_is_in_one_answer(api: Api) -> None:
         ("/frequencyCap/perSeconds", "max_impressions_missing"),
         ("/frequencyCap/stopAfter/0", "unknown_value"),
     }
+
+
+async def test_a_goal_is_kept_in_one_form_through_versions_and_patches(api: Api) -> None:
+    made = await api.data("POST", "/in-app-messages", goal(where=[{"op": "exists", "property": "plan"}]))
+    path = f"/in-app-messages/{made['id']}"
+    kept = {"eventType": "plan.upgraded", "where": [{"property": "plan", "op": "exists"}], "withinSeconds": 604_800}
+    assert made["goal"] == kept
+    assert (await api.data("GET", path))["goal"] == kept
+    patched = await api.data("PATCH", path, {"goal": {"withinSeconds": 60, "where": None}})
+    assert (patched["goal"], patched["version"]) == ({**kept, "where": [], "withinSeconds": 60}, 2)
+    assert await api.problems("PATCH", path, {"goal": {"eventType": None}}) == {("/goal/eventType", "wrong_type")}
+    assert (await api.data("PATCH", path, {"goal": {"withinSeconds": 60}}))["version"] == 2
+    removed = await api.data("PATCH", path, {"goal": None})
+    assert (removed["goal"], removed["version"]) == (None, 3)
+    assert (await api.data("PATCH", path, goal()))["version"] == 4
+    versions = tables.message_versions.c
+    rows = await api.rows(select(versions.spec).order_by(versions.version))
+    assert [row.spec["goal"] and row.spec["goal"]["withinSeconds"] for row in rows] == [604_800, 60, None, 604_800]
+    [entry] = [each for each in (await api.data("GET", "/audit-log"))["items"] if "goal" in str(each["changes"])][:1]
+    assert entry["action"] == "message.update"
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown", "pointer"),
+    [
+        ("5", None, "/goal"),
+        ('{"eventType":"a","where":[{"property":"a","op":"near"}],"withinSeconds":5}', ..., "/goal/where/0/op"),
+        ('{"eventType":"a","where":[],"withinSeconds":0}', ..., "/goal/withinSeconds"),
+        ('{"where":[]}', ..., "/goal/eventType"),
+    ],
+)
+async def test_a_stored_goal_that_cannot_be_read_is_a_problem_of_its_message(
+    api: Api, stored: str, shown: Any, pointer: str
+) -> None:
+    path = f"/in-app-messages/{(await api.data('POST', '/in-app-messages', goal()))['id']}"
+    await api.execute(text("UPDATE in_app_messages SET goal = CAST(:goal AS jsonb)").bindparams(goal=stored))
+    message = await api.data("GET", path)
+    assert message["goal"] == (json.loads(stored) if shown is ... else shown)
+    assert [problem["pointer"] for problem in message["problems"]] == [pointer]
+    assert {found for found, _ in await api.problems("PATCH", path, {"priority": 7})} == {pointer}
+    mended = await api.data("PATCH", path, {"goal": None, "priority": 7})
+    assert (mended["goal"], mended["problems"]) == (None, [])
+
+
+async def test_a_deleted_message_takes_its_conversions_along(api: Api) -> None:
+    made, other = [await api.data("POST", "/in-app-messages", goal()) for _ in range(2)]
+    for message in (made, other):
+        row = {"org_id": api.org.org_id, "message_id": message["id"], "subject": "u:ada"}
+        event = {"event_id": uuid.uuid4(), "occurred_ms": 0}
+        await api.execute(insert(tables.in_app_message_conversions).values(**row, **event))
+    await api.data("DELETE", f"/in-app-messages/{made['id']}")
+    left = await api.rows(select(tables.in_app_message_conversions.c.message_id))
+    assert [str(row.message_id) for row in left] == [other["id"]]
 
 
 async def test_excluded_audiences_are_few_and_distinct(api: Api) -> None:

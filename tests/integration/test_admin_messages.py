@@ -158,9 +158,8 @@ async def test_the_audience_of_another_org_prepares_nothing(api: Api) -> None:
 
 
 async def test_every_message_has_the_one_status_that_the_filter_finds_it_by(api: Api) -> None:
-    prepared = (await api.data("POST", "/audiences", {"name": "P"}))["id"]
-    await _prepare(api, True)
     ready = (await api.data("POST", "/audiences", {"name": "R"}))["id"]
+    prepared = (await api.data("POST", "/audiences", {"name": "P", "rule": {"event": "report.exported"}}))["id"]
     moments = (None, NOW_MS - 1, NOW_MS, NOW_MS + 1)
     switches = (True, False)
     grid = itertools.product((None, 0), (None, 0), moments, moments, switches, (None, ready, prepared))
@@ -256,6 +255,14 @@ async def test_a_patch_that_changes_nothing_leaves_no_trace(api: Api) -> None:
     assert (await api.data("GET", "/audit-log"))["items"][0]["action"] == "message.create"
 
 
+async def test_true_in_place_of_1_is_a_change(api: Api) -> None:
+    where = {"property": "beta", "op": "eq", "value": 1}
+    message = await api.data("POST", "/in-app-messages", {**BANNER, "trigger": {"eventType": "x", "where": [where]}})
+    patch = {"trigger": {"where": [{**where, "value": True}]}}
+    changed = await api.data("PATCH", f"/in-app-messages/{message['id']}", patch)
+    assert changed["trigger"]["where"][0]["value"] is True
+
+
 async def test_null_in_a_patch_puts_a_field_back_to_its_default(api: Api) -> None:
     message = await api.data("POST", "/in-app-messages", FULL)
     nulls = dict.fromkeys(("trigger", "frequencyCap", "startsAt", "endsAt", "priority", "appearance", "name"))
@@ -273,7 +280,7 @@ async def test_a_patch_is_checked_with_what_it_is_merged_into(api: Api) -> None:
         "type": "tooltip",
         "frequencyCap": {"maxImpressions": None},
         "draft": True,
-        "goal": None,
+        "goals": None,
         "version": 7,
     }
     assert await api.problems("PATCH", path, patch) == {
@@ -283,7 +290,7 @@ async def test_a_patch_is_checked_with_what_it_is_merged_into(api: Api) -> None:
         ("/appearance/anchor", "anchor_missing"),
         ("/frequencyCap/perSeconds", "max_impressions_missing"),
         ("/draft", "unknown_field"),
-        ("/goal", "unknown_field"),
+        ("/goals", "unknown_field"),
         ("/version", "unknown_field"),
     }
     assert await api.data("GET", path) == before

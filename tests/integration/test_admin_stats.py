@@ -27,6 +27,8 @@ async def test_an_org_without_anything_counts_zero(api: Api) -> None:
         "dismissals": 0,
         "uniqueImpressions": 0,
         "ctr": 0.0,
+        "conversions": 0,
+        "conversionRate": 0.0,
     }
 
 
@@ -36,18 +38,19 @@ async def test_an_orgs_statistics_add_up_over_its_messages(api: Api) -> None:
         for fields in ({}, {"active": False}, {"draft": True}, {})
     ]
     await api.data("POST", f"/in-app-messages/{archived}/archive")
-    await _hour(api, live, MAY_28_MS, impressions=4, clicks=1, dismissals=2)
+    await _hour(api, live, MAY_28_MS, impressions=4, clicks=1, dismissals=2, conversions=1)
     await _hour(api, paused, MAY_28_MS, impressions=3, clicks=1)
-    await _hour(api, archived, 0, impressions=1)
-    await _hour(api, str(uuid.uuid4()), 0, impressions=100)
+    await _hour(api, archived, 0, impressions=1, conversions=1)
+    await _hour(api, str(uuid.uuid4()), 0, impressions=100, conversions=100)
     await _person(api, live, "u:ada", impressions=3)
     await _person(api, live, "u:grace", impressions=1)
     await _person(api, paused, "u:ada", impressions=3)
     await _person(api, archived, "a:visitor", impressions=1)
+    await _person(api, archived, "a:another", impressions=1)
     await _person(api, archived, "u:clicked-only", impressions=0)
     other = await api.new_org()
     theirs = (await other.data("POST", "/in-app-messages", BANNER))["id"]
-    await _hour(other, theirs, MAY_28_MS, impressions=50)
+    await _hour(other, theirs, MAY_28_MS, impressions=50, conversions=50)
     await _person(other, theirs, "u:theirs", impressions=50)
     assert await api.data("GET", "/in-app-messages/stats") == {
         "total": 3,
@@ -55,30 +58,34 @@ async def test_an_orgs_statistics_add_up_over_its_messages(api: Api) -> None:
         "impressions": 8,
         "clicks": 2,
         "dismissals": 2,
-        "uniqueImpressions": 3,
+        "uniqueImpressions": 4,
         "ctr": 0.25,
+        "conversions": 2,
+        "conversionRate": 0.5,
     }
     assert draft
 
 
 async def test_a_message_has_totals_of_all_time_and_a_series(api: Api) -> None:
     message, other = [(await api.data("POST", "/in-app-messages", BANNER))["id"] for _ in range(2)]
-    await _hour(api, message, MAY_28_MS - 400 * DAY_MS, impressions=1)
-    await _hour(api, message, MAY_28_MS - HOUR_MS, impressions=2, clicks=1)
+    await _hour(api, message, MAY_28_MS - 400 * DAY_MS, impressions=1, conversions=1)
+    await _hour(api, message, MAY_28_MS - HOUR_MS, impressions=2, clicks=1, conversions=2)
     await _hour(api, message, MAY_28_MS, impressions=1)
     await _hour(api, message, MAY_28_MS + 20 * HOUR_MS, dismissals=1)
     await _hour(api, other, MAY_28_MS, impressions=9)
-    await _person(api, message, "u:ada", impressions=4)
+    for name in "abcd":
+        await _person(api, message, f"u:{name}", impressions=1)
     await _person(api, other, "u:grace", impressions=9)
     stats = await api.data("GET", f"/in-app-messages/{message}/stats")
-    totals = {"impressions": 4, "clicks": 1, "dismissals": 1, "uniqueImpressions": 1, "ctr": 0.25}
+    totals = {"impressions": 4, "clicks": 1, "dismissals": 1, "uniqueImpressions": 4, "ctr": 0.25}
+    totals |= {"conversions": 3, "conversionRate": 0.75}
     assert {name: stats[name] for name in totals} == totals
     assert (stats["messageId"], stats["interval"]) == (message, "day")
     days = stats["series"]
     assert (len(days), days[0]["at"], days[-1]["at"]) == (31, "2026-04-28T00:00:00.000Z", "2026-05-28T00:00:00.000Z")
     assert days[-2:] == [
-        {"at": "2026-05-27T00:00:00.000Z", "impressions": 2, "clicks": 1, "dismissals": 0},
-        {"at": "2026-05-28T00:00:00.000Z", "impressions": 1, "clicks": 0, "dismissals": 1},
+        {"at": "2026-05-27T00:00:00.000Z", "impressions": 2, "clicks": 1, "dismissals": 0, "conversions": 2},
+        {"at": "2026-05-28T00:00:00.000Z", "impressions": 1, "clicks": 0, "dismissals": 1, "conversions": 0},
     ]
     assert all(day["impressions"] == 0 for day in days[:-2])
 

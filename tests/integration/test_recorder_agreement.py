@@ -1,4 +1,7 @@
-"""What the recorder projects is what the edge would lay over an empty state, whatever the order of arrival."""
+"""What the recorder projects is what the edge would lay over an empty state, whatever the order of arrival.
+
+Whenever features are adopted: what came before is gathered, what comes after is added.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,11 +14,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.features import FeatureIndex
 from engine.state import union, with_events
 from tests.support.recorder_world import NOW_MS, World, event, recorder_world
 from wire import events
 from wire.events import Event
+from wire.features import Feature
+from wire.rule_tree import Compare
 from wire.userstate import UserState
+
+FEATURES = (
+    Feature("page.viewed", (), 2),
+    Feature("page.viewed", (Compare("pages", "gte", 2),), 3),
+    Feature("*", (), 4),
+    Feature(events.IMPRESSION, (), 1),
+    Feature(events.IDENTIFIED, (Compare("a", "exists"),), 2),
+)
+INDEX = FeatureIndex(FEATURES)
 
 USERS = ("ada", "bob")
 VISITORS = ("x", "y")
@@ -31,7 +46,7 @@ WHO = st.one_of(
 WHAT = st.one_of(
     st.tuples(st.just(events.IDENTIFIED), TRAITS),
     st.tuples(st.sampled_from(sorted(events.MESSAGE_EVENTS)), st.integers(0, MESSAGES - 1)),
-    st.tuples(st.just("page.viewed"), st.none()),
+    st.tuples(st.just("page.viewed"), st.integers(0, 3)),
 )
 DRAWN = st.lists(st.tuples(WHO, WHAT, st.integers(0, 5)), min_size=5, max_size=25)
 
@@ -49,11 +64,20 @@ class Orgs:
         self.world.org_id = await self.world.add_org(uuid4())
         return [await self.world.add_message() for _ in range(MESSAGES)]
 
-    async def states(self, batches: list[list[Event]]) -> dict[str, UserState | None]:
-        for batch in batches:
+    async def states(self, batches: list[list[Event]], adopted: int) -> dict[str, UserState | None]:
+        """`adopted`: how many batches come before the features."""
+        for place, batch in enumerate([*batches, []]):
+            if place == adopted:
+                await self.world.add_audience({"all": [asking_for(feature) for feature in FEATURES]})
+                await self.world.settle_features()
             await self.world.record(*batch)
         subjects = [*(f"u:{user}" for user in USERS), *(f"a:{visitor}" for visitor in VISITORS)]
         return {subject: await self.world.state(subject) for subject in subjects}
+
+
+def asking_for(feature: Feature) -> dict[str, Any]:
+    event_type, where, kept = feature.fields()
+    return {"event": event_type, "where": where, "count": {"op": "gte", "value": kept}}
 
 
 @pytest.fixture
@@ -75,7 +99,7 @@ def expected_states(batches: list[list[Event]]) -> dict[str, UserState | None]:
         if item.claims is not None:
             owners.setdefault(f"a:{item.claims}", item.subject)
     own = {
-        subject: with_events(UserState(), (item for item in distinct if item.subject == subject))
+        subject: with_events(UserState(), (item for item in distinct if item.subject == subject), INDEX)
         for subject in [*(f"u:{user}" for user in USERS), *(f"a:{visitor}" for visitor in VISITORS)]
     }
     there = {item.subject for item in distinct}
@@ -106,7 +130,7 @@ def states_in_order(batches: list[list[Event]]) -> dict[str, UserState | None]:
                 states[item.subject] = union(mine, states.pop(visitor, UserState()))
         for item in new.values():
             owner = owners.get(item.subject, item.subject)
-            states[owner] = with_events(states.get(owner, UserState()), [item])
+            states[owner] = with_events(states.get(owner, UserState()), [item], INDEX)
         stored |= new.keys()
     for visitor, user in owners.items():
         states[user] = replace(states[user], aliases=states[user].aliases | {visitor[2:]})
@@ -117,21 +141,26 @@ def states_in_order(batches: list[list[Event]]) -> dict[str, UserState | None]:
 
 
 def comparable(state: UserState | None) -> UserState | None:
-    """Overlays note that there was a click or a dismissal, the recorder counts them; no overlay draws a rev."""
+    """Overlays note that there was a click or a dismissal, the recorder counts them; no overlay draws a rev.
+
+    Overlays keep every moment, the recorder the newest.
+    """
     if state is None:
         return None
     seen = {
         message_id: replace(each, clicks=min(each.clicks, 1), dismissals=min(each.dismissals, 1))
         for message_id, each in state.seen.items()
     }
-    return replace(state, rev=0, seen=seen)
+    kept = {feature.id: feature.kept for feature in FEATURES}
+    rings = {feature_id: ring[: kept[feature_id]] for feature_id, ring in state.rings.items()}
+    return replace(state, rev=0, seen=seen, rings=rings)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), drawn=DRAWN)
 def test_the_projection_equals_the_edges_overlay(orgs: Orgs, data: st.DataObject, drawn: list[Draw]) -> None:
     batches = arriving_batches(orgs, data, drawn)
-    check(orgs, batches, expected_states(batches))
+    check(orgs, batches, expected_states(batches), adopted(data, batches))
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -140,7 +169,7 @@ def test_the_projection_drops_the_traits_that_the_edges_overlay_drops(
     orgs: Orgs, little_room: None, data: st.DataObject, drawn: list[Draw]
 ) -> None:
     batches = arriving_batches(orgs, data, drawn)
-    check(orgs, batches, states_in_order(batches))
+    check(orgs, batches, states_in_order(batches), adopted(data, batches))
 
 
 @pytest.fixture
@@ -162,8 +191,14 @@ def arriving_batches(orgs: Orgs, data: st.DataObject, drawn: list[Draw]) -> list
     return [arriving[start : start + size] for start in range(0, len(arriving), size)]
 
 
-def check(orgs: Orgs, batches: list[list[Event]], expected: dict[str, UserState | None]) -> None:
-    projected = orgs.run(orgs.states(batches))
+def adopted(data: st.DataObject, batches: list[list[Event]]) -> int:
+    return data.draw(st.integers(0, len(batches)), label="batches before the features")
+
+
+def check(
+    orgs: Orgs, batches: list[list[Event]], expected: dict[str, UserState | None], batches_before_features: int
+) -> None:
+    projected = orgs.run(orgs.states(batches, batches_before_features))
     for subject, state in projected.items():
         assert comparable(state) == comparable(expected[subject]), subject
 
@@ -171,7 +206,7 @@ def check(orgs: Orgs, batches: list[list[Event]], expected: dict[str, UserState 
 def made(org_id: UUID, message_ids: list[UUID], place: int, draw: Draw, id_: UUID) -> Event:
     """No two occur in the same millisecond: by that an overlay tells impressions apart."""
     (user, visitor), (type_, detail), received = draw
-    properties = detail if type_ == events.IDENTIFIED else {}
+    properties = detail if type_ == events.IDENTIFIED else {"pages": detail}
     if type_ in events.MESSAGE_EVENTS:
         properties = {"messageId": str(message_ids[detail])}
     return event(

@@ -1,7 +1,8 @@
 """A recorder that kills itself at a given point: `python -m tests.support.dying_recorder POINT`.
 
 Points: `stored` after the transaction, `projected` after the projection, `marked` between the mark and the
-acknowledgement.
+acknowledgement. While features are gathered, with two customers a chunk: `gathered` after a chunk's transaction,
+`shown` after its projection, `moved` after the cursor, `ending` before the last transaction.
 """
 
 import asyncio
@@ -13,15 +14,20 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from recorder import features, gather
 from recorder.app import RecorderSettings
 from recorder.consume import BLOCK_MS, Consumer
 from recorder.entries import Entry
+from recorder.features import Features
+from recorder.gather import Pass
 from recorder.ledger import Ledger
 from recorder.project import Projector
 from service.connect import blocking_redis_client, redis_client
 from service.settings import load_settings
 from store.connect import create_engine
 from wire import keys
+
+GATHERING = ("gathered", "shown", "moved", "ending")
 
 
 def die() -> None:
@@ -45,7 +51,32 @@ class DyingConsumer(Consumer):
         die()
 
 
+class DyingFeatures(Features):
+    async def _gather(self, begun: Pass) -> None:
+        await super()._gather(begun)
+        die()
+
+
+async def dying_instead(*_: object) -> None:
+    die()
+
+
+async def gather_and_die(point: str) -> None:
+    settings = load_settings(RecorderSettings)
+    database_url = settings.database_url.get_secret_value()
+    engine = create_engine(database_url)
+    redis = redis_client(settings.redis_url.get_secret_value())
+    features.CUSTOMERS_AT_ONCE = 2
+    for name in {"shown": ("move_on",), "ending": ("end",)}.get(point, ()):
+        setattr(gather, name, dying_instead)
+    projector = DyingProjector(engine, redis) if point == "gathered" else Projector(engine, redis)
+    kind = DyingFeatures if point == "moved" else Features
+    await kind(engine, database_url, Ledger(engine), projector).run()
+
+
 async def main(point: str) -> None:
+    if point in GATHERING:
+        await gather_and_die(point)
     settings = load_settings(RecorderSettings)
     engine = create_engine(settings.database_url.get_secret_value())
     redis_url = settings.redis_url.get_secret_value()

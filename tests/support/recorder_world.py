@@ -9,17 +9,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
-from sqlalchemy import insert, text
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recorder.consume import BLOCK_MS, Consumer
+from recorder.features import Features
 from recorder.inbox import Inbox
 from recorder.ledger import Ledger
 from recorder.project import Projector
 from recorder.record import Recorded
 from service.connect import blocking_redis_client, redis_client
-from store import inbox, tables
+from store import inbox, outbox, tables
 from store.connect import create_engine
+from store.features import mark_preparing
 from store.ids import new_id
 from wire import codec, events, keys
 from wire.events import Event, EventBatch
@@ -59,6 +61,7 @@ class World:
         self.ledger = Ledger(self.engine, lambda: NOW_MS)
         self.projector = Projector(self.engine, self.redis)
         self.inbox = Inbox(self.engine, self.database_url, self.ledger, self.projector)
+        self.features = Features(self.engine, self.database_url, self.ledger, self.projector)
 
     def consumer(self, name: str = "one") -> Consumer:
         return Consumer(self.redis, self.blocking, self.ledger, self.projector, name)
@@ -113,6 +116,17 @@ class World:
         finally:
             await cancelled(task)
 
+    async def settle_features(self) -> None:
+        """What audiences ask for is adopted, gathered and, if nobody asks any more, removed."""
+        await self.features.look()
+        while await self.features.turn():
+            pass
+
+    async def publish(self) -> None:
+        """As a compiler does: nothing that is published needs what no rule asks for."""
+        await self.execute(text("DELETE FROM outbox"))
+        await self.execute(text("UPDATE orgs SET bundle_revision = bundle_revision + 1"))
+
     # What an org has
 
     async def add_org(self, org_id: UUID | None = None) -> UUID:
@@ -120,7 +134,9 @@ class World:
         await self.execute(insert(tables.orgs), id=org_id, name="Acme", plan="pro", created_ms=0)
         return org_id
 
-    async def add_message(self, org_id: UUID | None = None, *, archived_ms: int | None = None) -> UUID:
+    async def add_message(
+        self, org_id: UUID | None = None, *, archived_ms: int | None = None, goal: Any = None
+    ) -> UUID:
         message_id = new_id()
         await self.execute(
             insert(tables.in_app_messages),
@@ -135,14 +151,30 @@ class World:
             created_ms=0,
             updated_ms=0,
             archived_ms=archived_ms,
+            goal=goal,
         )
         return message_id
 
-    async def add_audience(self) -> UUID:
-        audience_id = new_id()
-        row = {"id": audience_id, "org_id": self.org_id, "name": str(audience_id), "created_ms": 0, "updated_ms": 0}
-        await self.execute(insert(tables.audiences), **row)
+    async def add_audience(self, rule: object = None, org_id: UUID | None = None) -> UUID:
+        """As admin does; without a rule it is a static one."""
+        audience_id, org_id = new_id(), org_id or self.org_id
+        row = {"id": audience_id, "org_id": org_id, "name": str(audience_id), "rule": rule}
+        await self._author(org_id, insert(tables.audiences).values(**row, created_ms=0, updated_ms=0))
         return audience_id
+
+    async def change_rule(self, audience_id: UUID, rule: object) -> None:
+        mine = tables.audiences.c.id == audience_id
+        await self._author(self.org_id, update(tables.audiences).where(mine).values(rule=rule))
+
+    async def delete_audience(self, audience_id: UUID) -> None:
+        await self._author(self.org_id, delete(tables.audiences).where(tables.audiences.c.id == audience_id))
+
+    async def _author(self, org_id: UUID, change: Any) -> None:
+        async with self.engine.begin() as connection:
+            await connection.execute(select(tables.orgs).where(tables.orgs.c.id == org_id).with_for_update())
+            await connection.execute(change)
+            await mark_preparing(connection, org_id)
+            await outbox.announce(connection, org_id, NOW_MS)
 
     # What has become of it
 
@@ -167,13 +199,22 @@ class World:
                 "customers",
                 "customer_aliases",
                 "in_app_message_impressions",
+                "in_app_message_conversions",
                 "message_stats_hourly",
                 "message_user_state",
                 "audience_members",
                 "rejected_events",
                 "erased_customers",
+                "event_rings",
             )
         }
+
+    async def preparing(self) -> set[UUID]:
+        return {id_ for (id_,) in await self.rows("SELECT id FROM audiences WHERE preparing")}
+
+    async def kept(self) -> list[tuple[Any, ...]]:
+        """(event, kept, ready) of each feature."""
+        return await self.rows("SELECT event, kept, ready FROM event_features ORDER BY event, kept")
 
     async def state(self, subject: str, org_id: UUID | None = None) -> UserState | None:
         data: Any = await self.redis.get(keys.user(org_id or self.org_id, subject))

@@ -82,3 +82,8 @@ def test_an_audience_is_prepared_once_enough_moments_of_each_feature_are_there()
     assert preparing(rules, {}) == {"thrice", "both"}
     assert preparing(rules, {feature_id: 2}) == {"thrice", "both"}
     assert preparing(rules, {feature_id: 3}) == set()
+
+
+def test_audiences_in_a_circle_do_not_keep_the_others_from_being_told() -> None:
+    circle: dict[str, Rule] = {"a": InAudience("b"), "b": InAudience("a"), "late": EventCount("x")}
+    assert preparing(circle, {}) == {"late"}

@@ -45,6 +45,7 @@ def nested(levels: int) -> object:
         (raw(eventType="1abc"), "invalid_event_type"),
         (raw(eventType="a" * 129), "invalid_event_type"),
         (raw(eventType="a\n"), "invalid_event_type"),
+        (raw(eventType="customer.updated"), "event_type_reserved"),
         ({"eventType": "a"}, "subject_missing"),
         (raw(userId=""), "subject_missing"),
         (raw(userId=5), "invalid_field"),

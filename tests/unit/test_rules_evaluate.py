@@ -1,37 +1,15 @@
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from engine.rules import Membership, compile_rules, compile_where
-from tests.support import rule_cases
-from tests.support.rule_cases import NOW_MS, STATIC_ID, Somebody, critical_moments, rings_of
+from tests.support.rule_cases import NOW_MS, STATIC_ID
 from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule
 from wire.rules import parse_rule, parse_where
 
 HOUR_MS = 3_600_000
 RECENT = Compare("seen", "within_last", "1h")
 NOW = "2026-03-15T12:00:00Z"
-
-
-class CountingTraits(Mapping[str, object]):
-    """Traits that count how often each is read."""
-
-    def __init__(self, traits: Mapping[str, object]) -> None:
-        self._traits = traits
-        self.reads: list[str] = []
-
-    def __getitem__(self, name: str) -> object:
-        self.reads.append(name)
-        return self._traits[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._traits)
-
-    def __len__(self) -> int:
-        return len(self._traits)
 
 
 def change_of(rule: Rule, traits: Mapping[str, object], now_ms: int = NOW_MS) -> int | None:
@@ -42,27 +20,6 @@ def held_now(
     membership: Membership, traits: Mapping[str, object], static: frozenset[str] = frozenset()
 ) -> frozenset[str]:
     return membership.ids_of(membership.evaluate(traits, {}, static, NOW_MS)[0])
-
-
-@settings(max_examples=500, deadline=None)
-@given(
-    rules=rule_cases.AUDIENCES,
-    somebody=rule_cases.PEOPLE,
-    static=st.sampled_from([frozenset[str](), frozenset({STATIC_ID})]),
-    now_ms=rule_cases.NOWS_MS,
-)
-def test_the_next_change_is_exact(
-    rules: dict[str, Rule], somebody: Somebody, static: frozenset[str], now_ms: int
-) -> None:
-    membership, rings = compile_rules(rules), rings_of(somebody.history, rules.values())
-    held, change_ms = membership.evaluate(somebody.traits, rings, static, now_ms)
-    later = [at_ms for at_ms in critical_moments(somebody, now_ms) if at_ms > now_ms]
-    until = [at_ms for at_ms in later if change_ms is None or at_ms < change_ms]
-    assert all(membership.evaluate(somebody.traits, rings, static, at_ms)[0] == held for at_ms in until)
-    if change_ms is not None:
-        assert change_ms > now_ms
-        assert membership.evaluate(somebody.traits, rings, static, change_ms - 1)[0] == held
-        assert membership.evaluate(somebody.traits, rings, static, change_ms)[0] != held
 
 
 def test_a_window_ends_one_millisecond_after_its_last() -> None:
@@ -103,14 +60,6 @@ def test_static_audiences_are_part_of_the_answer_when_they_are_asked_about() -> 
     membership = compile_rules({"a": InAudience(STATIC_ID)}, ["asked"])
     assert held_now(membership, {}, frozenset({STATIC_ID, "other"})) == {"a", STATIC_ID}
     assert held_now(membership, {}, frozenset({"asked", "other"})) == {"asked"}
-
-
-def test_a_clause_that_audiences_share_is_computed_once() -> None:
-    shared = Compare("plan", "eq", "free")
-    rules: dict[str, Rule] = {"a": shared, "b": Not(shared), "c": AllOf((shared, Compare("plan", "eq", "pro")))}
-    traits = CountingTraits({"plan": "free"})
-    compile_rules(rules).evaluate(traits, {}, frozenset(), NOW_MS)
-    assert traits.reads == ["plan", "plan"]
 
 
 def test_clauses_that_python_calls_equal_stay_apart() -> None:

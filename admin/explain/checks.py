@@ -1,0 +1,216 @@
+"""What a check says to people: a sentence, and the details behind it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from admin.explain import words
+from admin.explain.conditions import Described, what_must_change
+from admin.explain.scene import Rival
+from admin.explain.schemas import Audience, Check
+from engine import caps, decide, explain
+from engine.decide import Context
+from engine.rules import compile_where
+from wire import times
+from wire.bundle import CompiledMessage, FrequencyCap
+from wire.rule_tree import Compare, Pattern
+from wire.rules import parse_pattern, parse_where
+from wire.userstate import Seen
+
+_MOST_SENTENCES = 3
+_NOTHING_SEEN = Seen()
+
+Said = tuple[str, dict[str, Any]]
+"""The sentence, and the details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One message, one customer, one moment. `rivals`: the slot's other messages, by id."""
+
+    message: CompiledMessage
+    audience_id: str | None
+    context: Context
+    people: Described
+    rivals: Mapping[str, Rival]
+
+    def check(self, check: explain.Check) -> Check:
+        text, details = self._said(check)
+        if check.on_device:
+            details["onDevice"] = True
+        if check.changes_ms is not None:
+            text += (
+                f" {'It happens' if check.reason else 'That changes'} by itself at {times.to_iso(check.changes_ms)}."
+            )
+        return Check(
+            rule=check.rule,
+            passes=check.passes,
+            reason=check.reason,
+            text=text,
+            changes_at=times.to_iso_or_none(check.changes_ms),
+            details=details,
+        )
+
+    def _said(self, check: explain.Check) -> Said:
+        match check.rule:
+            case "window":
+                return self._window(check.reason)
+            case "audience" | "excluded_audiences" | "trigger_audience":
+                return self._audiences(check)
+            case "url" | "screen":
+                return self._place(check)
+            case "event":
+                return self._event(check)
+            case "frequency_cap":
+                return self._frequency_cap(check.reason)
+            case "slot":
+                return self._slot(check.outranked_by)
+            case "status":
+                raise ValueError("the status is no matter of one customer")
+
+    def _window(self, reason: str | None) -> Said:
+        starts_at, ends_at = times.to_iso_or_none(self.message.starts_ms), times.to_iso_or_none(self.message.ends_ms)
+        details = {"startsAt": starts_at, "endsAt": ends_at}
+        if reason == decide.NOT_STARTED:
+            return f"It starts at {starts_at}.", details
+        if reason == decide.ENDED:
+            return f"It ended at {ends_at}; it would have to end later, or never.", details
+        began = "It has no start" if starts_at is None else f"It started at {starts_at}"
+        return f"{began} and {'no end' if ends_at is None else f'ends at {ends_at}'}.", details
+
+    def _audiences(self, check: explain.Check) -> Said:
+        ids = self._audience_ids(check.rule)
+        excluding = check.rule == "excluded_audiences"
+        found = [self.people.audience(id_, turn=not check.passes and self._is_in(id_) is excluding) for id_ in ids]
+        if not found:
+            return _WITHOUT_AUDIENCE[check.rule], {"audiences": []}
+        return _membership(found, excluding=excluding), {"audiences": [one.model_dump(by_alias=True) for one in found]}
+
+    def _audience_ids(self, rule: explain.RuleName) -> Sequence[str]:
+        if rule == "excluded_audiences":
+            return self.message.exclude_audience_ids
+        audience_id = self.audience_id if rule == "audience" else (self.message.trigger or {}).get("audienceId")
+        return [audience_id] if audience_id is not None else []
+
+    def _is_in(self, audience_id: str) -> bool:
+        return audience_id in self.people.members
+
+    def _place(self, check: explain.Check) -> Said:
+        given = self.context.url if check.rule == "url" else self.context.screen
+        noun = "URL" if check.rule == "url" else "screen"
+        stored = (self.message.trigger or {}).get(check.rule)
+        details: dict[str, Any] = {"pattern": words.cut(stored), "given": words.cut(given)}
+        if not stored:
+            return f"It shows on every {noun}.", details
+        asked = _as_comparison(noun, parse_pattern(stored))
+        if given is None:
+            return f"No {noun} was given; {words.would_have_to(asked, hold=True)}.", details
+        needed = "" if check.passes else f"; {words.would_have_to(asked, hold=True)}"
+        return f"The {words.is_so(asked, given)}{needed}.", details
+
+    def _event(self, check: explain.Check) -> Said:
+        trigger, event = self.message.trigger or {}, self.context.event
+        asked = trigger.get("eventType")
+        details: dict[str, Any] = {"eventType": asked, "given": event.type if event else None, "where": []}
+        if asked is None:
+            return "It waits for no event.", details
+        if event is None:
+            return f"No event was given; it would have to be {words.quoted(asked)}.", details
+        if event.type != asked:
+            return f"The event is {words.quoted(event.type)}; it would have to be {words.quoted(asked)}.", details
+        where = [_property(compare, event.properties) for compare in parse_where(trigger.get("where") or [])]
+        sentences = [f"The event is {words.quoted(asked)}.", *(one["text"] for one in where if not one["holds"])]
+        return " ".join(sentences), {**details, "where": where}
+
+    def _frequency_cap(self, reason: str | None) -> Said:
+        cap, seen = self.message.cap, self.people.state.seen.get(self.message.id, _NOTHING_SEEN)
+        if cap is None:
+            return "Nothing limits how often it is shown.", {"cap": None}
+        details = {
+            "cap": {
+                "maxImpressions": cap.max_impressions,
+                "perSeconds": cap.per_s,
+                "minIntervalSeconds": cap.min_interval_s,
+                "stopAfter": list(cap.stop_after),
+            },
+            "impressions": seen.impressions,
+            "clicks": seen.clicks,
+            "dismissals": seen.dismissals,
+            "lastImpressionAt": times.to_iso_or_none(seen.recent_ms[0] if seen.recent_ms else None),
+        }
+        return _capped(reason, cap, seen), details
+
+    def _slot(self, outranked_by: str | None) -> Said:
+        slot = words.quoted(self.message.slot)
+        if outranked_by is None:
+            return f"No other message is before it in the slot {slot}.", {"slot": self.message.slot}
+        name, priority = self.rivals[outranked_by]
+        mine = self.message.priority
+        why = f"its priority is {priority}, this one's {mine}" if priority != mine else "it is older"
+        return f"{words.quoted(name)} has the slot {slot}: {why}.", {
+            "slot": self.message.slot,
+            "outrankedBy": {"id": outranked_by, "name": name, "priority": priority},
+        }
+
+
+_WITHOUT_AUDIENCE = {
+    "audience": "It is for everybody.",
+    "excluded_audiences": "It excludes nobody.",
+    "trigger_audience": "It waits for no audience.",
+}
+
+
+def _membership(found: Sequence[Audience], *, excluding: bool) -> str:
+    """Who is in, or excluded; and where that is why the message is not shown, what would have to change."""
+    members = [one for one in found if one.member]
+    if excluding:
+        said = (
+            f"The customer is in {_names(members)}, which it excludes."
+            if members
+            else "The customer is in no audience that it excludes."
+        )
+    else:
+        said = f"The customer {'is' if members else 'is not'} in {_names(found)}."
+    return " ".join([said, *_at_most(sentence for one in found for sentence in what_must_change(one))])
+
+
+def _names(found: Iterable[Audience]) -> str:
+    return ", ".join(words.quoted(one.name) for one in found)
+
+
+def _at_most(sentences: Iterable[str]) -> list[str]:
+    first = list(islice(sentences, _MOST_SENTENCES + 1))
+    return [*first[:_MOST_SENTENCES], *(["And more; see the conditions."] if len(first) > _MOST_SENTENCES else [])]
+
+
+def _as_comparison(noun: str, pattern: Pattern) -> Compare:
+    return Compare(noun, pattern.op, pattern.value)
+
+
+def _property(compare: Compare, properties: Any) -> dict[str, Any]:
+    holds = compile_where([compare])(properties)
+    value = properties.get(compare.field)
+    needed = "" if holds else f"; {words.would_have_to(compare, hold=True)}"
+    return {
+        "condition": words.condition_json(compare, leaf="property"),
+        "holds": holds,
+        "value": words.cut(value),
+        "text": f"{words.is_so(compare, value)}{needed}.",
+    }
+
+
+def _capped(reason: str | None, cap: FrequencyCap, seen: Seen) -> str:
+    times_seen = words.counted(seen.impressions, "time")
+    match reason:
+        case caps.STOPPED_BY_CLICK:
+            return "The customer clicked it, after which it is not shown again."
+        case caps.STOPPED_BY_DISMISSAL:
+            return "The customer dismissed it, after which it is not shown again."
+        case caps.CAP_REACHED:
+            within = "" if cap.per_s is None else f" within {words.counted(cap.per_s, 'second')}"
+            most = words.counted(cap.max_impressions or 0, "time")
+            return f"The customer saw it {times_seen}; it is shown at most {most}{within}."
+        case caps.TOO_SOON:
+            return f"The customer saw it less than {words.counted(cap.min_interval_s or 0, 'second')} ago."
+    return f"The customer saw it {times_seen}, which its frequency cap allows."

@@ -1,0 +1,303 @@
+"""Explaining agrees with deciding, whatever the messages, the customer and the moment."""
+
+import operator
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import caps
+from engine import decide as decide_module
+from engine import explain as explain_module
+from engine.decide import Context, Occasion, decide, person, verdict
+from engine.explain import Check, explain
+from engine.features import features_of
+from engine.judging import Judged, judge, must_change, tally
+from engine.reasons import pointed_leaves
+from engine.reasons import verdict as verdict_of
+from engine.table import OrgTable, prepare
+from tests.support.rule_cases import AUDIENCE_IDS, AUDIENCES, NOW_MS, PEOPLE, STATIC_ID, Somebody, rings_of
+from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Version
+from wire.features import feature_id
+from wire.rule_tree import Compare, EventCount, Rule, to_json
+from wire.rules import parse_rule
+from wire.times import to_iso
+from wire.userstate import Seen, UserState
+
+ORDERS = {
+    "gte": operator.ge, "gt": operator.gt, "lte": operator.le, "lt": operator.lt, "eq": operator.eq, "neq": operator.ne,
+}  # fmt: skip
+ALL_IDS = (STATIC_ID, *AUDIENCE_IDS)
+Rules = Mapping[str, Rule]
+
+
+@dataclass(frozen=True)
+class Targeted:
+    audience_id: str | None
+    message: CompiledMessage
+
+
+def message(id_: str = "m", **fields: Any) -> CompiledMessage:
+    plain = CompiledMessage(id_, 1, "banner", "banner:top", 50, 1_000, (), None, None, None, None, b"{}")
+    return replace(plain, **fields)
+
+
+def table_of(targeted: list[Targeted], rules: Rules) -> OrgTable:
+    bundles = {
+        id_: Bundle(
+            id_,
+            to_json(rules[id_]) if id_ in rules else None,
+            tuple(one.message for one in targeted if (one.audience_id or EVERYONE) == id_),
+        )
+        for id_ in (*ALL_IDS, EVERYONE)
+    }
+    features = tuple(features_of(rules.values()).values())
+    return prepare(
+        Manifest(Version(1, 1, 1), len(targeted), dict.fromkeys(bundles, ""), frozenset(), features), bundles
+    )
+
+
+def state_of(somebody: Somebody, rules: Rules, **fields: Any) -> UserState:
+    return UserState(traits=somebody.traits, rings=rings_of(somebody.history, rules.values()), **fields)
+
+
+def only(checks: list[Check], rule: str) -> Check:
+    (check,) = [check for check in checks if check.rule == rule]
+    return check
+
+
+def reasons(checks: list[Check]) -> list[str]:
+    return [check.reason for check in checks if check.reason is not None]
+
+
+# Random orgs
+
+MOMENTS_MS = st.sampled_from([None, NOW_MS - 1_000, NOW_MS, NOW_MS + 1, NOW_MS + 60_000])
+PATTERNS = st.sampled_from([{"op": "eq", "value": "here"}, {"op": "starts_with", "value": "h"}])
+TRIGGERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "eventType": st.sampled_from(["e", "f"]),
+        "url": PATTERNS,
+        "screen": PATTERNS,
+        "audienceId": st.sampled_from(ALL_IDS),
+    },
+).map(lambda trigger: {**trigger, "where": [{"property": "a", "op": "exists"}]} if "eventType" in trigger else trigger)
+CAPS = st.builds(
+    FrequencyCap,
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from([None, 1, 60]),
+    st.sampled_from([None, 1, 60]),
+    st.sampled_from([(), ("click",), ("click", "dismiss")]),
+)
+MESSAGES = st.builds(
+    Targeted,
+    st.none() | st.sampled_from(ALL_IDS),
+    st.builds(
+        message,
+        id_=st.just("m"),
+        slot=st.sampled_from("st"),
+        priority=st.integers(1, 3),
+        exclude_audience_ids=st.lists(st.sampled_from(ALL_IDS), max_size=1).map(tuple),
+        starts_ms=MOMENTS_MS,
+        ends_ms=MOMENTS_MS,
+        trigger=st.none() | TRIGGERS,
+        cap=st.none() | CAPS,
+    ),
+).filter(lambda one: one.message.ends_ms is None or (one.message.starts_ms or 0) < one.message.ends_ms)
+SEEN = st.builds(
+    lambda recent, clicks, dismissals: Seen(len(recent), clicks, dismissals, tuple(sorted(recent, reverse=True))),
+    st.lists(st.sampled_from([NOW_MS - 60_000, NOW_MS - 1_000, NOW_MS - 999, NOW_MS]), max_size=3),
+    st.integers(0, 1),
+    st.integers(0, 1),
+)
+TEXTS = st.sampled_from([None, "here", "there"])
+CONTEXTS = st.builds(
+    Context, TEXTS, TEXTS, st.none() | st.builds(Occasion, st.sampled_from("ef"), st.sampled_from([{}, {"a": 1}]))
+)
+
+
+@st.composite
+def orgs(draw: st.DrawFn) -> tuple[OrgTable, UserState, Rules]:
+    rules = draw(AUDIENCES)
+    drawn = draw(st.lists(MESSAGES, min_size=1, max_size=5))
+    targeted = [replace(one, message=replace(one.message, id=f"m{place}")) for place, one in enumerate(drawn)]
+    seen = {f"m{place}": draw(SEEN) for place in range(len(drawn))}
+    static = frozenset({STATIC_ID}) if draw(st.booleans()) else frozenset()
+    return table_of(targeted, rules), state_of(draw(PEOPLE), rules, seen=seen, static_audiences=static), rules
+
+
+@given(orgs(), CONTEXTS)
+def test_the_first_rule_that_fails_has_the_reason_of_the_verdict(
+    drawn: tuple[OrgTable, UserState, Rules], context: Context
+) -> None:
+    table, state, _ = drawn
+    somebody = person(table, state, {}, NOW_MS)
+    for prepared in table.messages:
+        *checks, _slot = explain(table, prepared.message.id, state, context, NOW_MS)
+        assert next(iter(reasons(checks)), None) == verdict(prepared, somebody, context, NOW_MS).reason
+
+
+@given(orgs(), CONTEXTS)
+def test_everything_passes_exactly_where_the_message_is_given_and_wins_its_slot(
+    drawn: tuple[OrgTable, UserState, Rules], context: Context
+) -> None:
+    table, state, _ = drawn
+    somebody = person(table, state, {}, NOW_MS)
+    given_now = {one.message.id for one in decide(table, somebody, context, NOW_MS).messages}
+    resolved = decide(table, somebody, replace(context, resolve=True), NOW_MS).messages
+    winners = {one.message.id for one in resolved}
+    first = {one.message.slot: table.messages.index(one) for one in resolved}
+    for place, prepared in enumerate(table.messages):
+        checks = explain(table, prepared.message.id, state, context, NOW_MS)
+        passes = not reasons(checks)
+        outranked = first.get(prepared.message.slot, place) < place
+        assert passes == (prepared.message.id in given_now and not outranked)
+        if not any(check.on_device for check in checks):
+            assert passes == (prepared.message.id in winners)
+
+
+@given(orgs(), CONTEXTS)
+def test_a_rule_changes_by_itself_at_the_moment_that_it_names_and_not_before(
+    drawn: tuple[OrgTable, UserState, Rules], context: Context
+) -> None:
+    table, state, _ = drawn
+
+    def at(now_ms: int) -> list[Check]:
+        return explain(table, table.messages[-1].message.id, state, context, now_ms)
+
+    now = at(NOW_MS)
+    for place, check in enumerate(now):
+        if check.changes_ms is not None:
+            assert at(check.changes_ms)[place].reason != check.reason
+            assert at(check.changes_ms - 1)[place].reason == check.reason
+        elif check.rule != "slot":
+            assert at(NOW_MS + 10**12)[place].reason == check.reason
+
+
+def test_a_rival_that_waits_for_something_unsaid_does_not_win_and_one_that_need_not_wait_does() -> None:
+    waiting = message("waiting", priority=90, trigger={"url": {"op": "eq", "value": "here"}})
+    table = table_of([Targeted(None, waiting), Targeted(None, message())], {})
+    assert only(explain(table, "m", UserState(), Context(), NOW_MS), "slot").passes
+    assert only(explain(table, "m", UserState(), Context(url="here"), NOW_MS), "slot").outranked_by == "waiting"
+    assert only(explain(table, "m", UserState(), Context(url="there"), NOW_MS), "slot").passes
+
+
+def test_what_changes_in_another_audience_does_not_change_an_audience() -> None:
+    mine, other, _ = AUDIENCE_IDS
+    rules = {
+        mine: Compare("seen", "within_last", "1h"),
+        other: Compare("seen", "within_last", "1m"),
+    }
+    table = table_of([Targeted(mine, message(exclude_audience_ids=(other,)))], rules)
+    checks = explain(table, "m", UserState(traits={"seen": to_iso(NOW_MS)}), Context(), NOW_MS)
+    assert [only(checks, rule).changes_ms for rule in ("audience", "excluded_audiences")] == [
+        NOW_MS + 3_600_001,
+        NOW_MS + 60_001,
+    ]
+
+
+# Conditions
+
+
+@given(AUDIENCES, PEOPLE, st.booleans())
+def test_each_condition_is_judged_as_the_rule_judges_it(rules: Rules, somebody: Somebody, listed: bool) -> None:
+    static = frozenset({STATIC_ID}) if listed else frozenset()
+    state = state_of(somebody, rules, static_audiences=static)
+    table = table_of([], rules)
+    members = table.membership.ids_of(person(table, state, {}, NOW_MS).audiences)
+    for audience_id, judged in judge(AUDIENCE_IDS, rules, state, NOW_MS).items():
+        holds = {one.pointer: one.holds for one in judged}
+        assert [one.pointer for one in judged] == [leaf.pointer for leaf in pointed_leaves(rules[audience_id])]
+        assert verdict_of(rules[audience_id], holds.__getitem__) == (audience_id in members)
+
+
+@given(AUDIENCES, PEOPLE)
+def test_a_condition_changes_by_itself_at_the_moment_that_it_names(rules: Rules, somebody: Somebody) -> None:
+    state = state_of(somebody, rules)
+
+    def at(now_ms: int) -> list[Judged]:
+        return [one for judged in judge(AUDIENCE_IDS, rules, state, now_ms).values() for one in judged]
+
+    now = at(NOW_MS)
+    for place, one in enumerate(now):
+        if one.changes_ms is None:
+            assert at(NOW_MS + 10**12)[place].holds == one.holds
+        else:
+            assert at(one.changes_ms)[place].holds != one.holds == at(one.changes_ms - 1)[place].holds
+
+
+@given(AUDIENCES, PEOPLE)
+def test_a_tally_of_events_says_why_its_condition_holds(rules: Rules, somebody: Somebody) -> None:
+    state = state_of(somebody, rules)
+    for judged in judge(AUDIENCE_IDS, rules, state, NOW_MS).values():
+        for one in judged:
+            if isinstance(one.condition, EventCount):
+                counted = tally(one.condition, state, NOW_MS)
+                assert ORDERS[one.condition.op](counted.number, one.condition.count) == one.holds
+
+
+@given(AUDIENCES, st.integers(0, 2**12))
+def test_turning_over_what_must_change_turns_over_the_rule_and_nothing_less_does(rules: Rules, bits: int) -> None:
+    rule = rules[AUDIENCE_IDS[0]]
+    holds = {leaf.pointer: bool(bits >> place & 1) for place, leaf in enumerate(pointed_leaves(rule))}
+    turned = must_change(rule, holds.__getitem__)
+    before = verdict_of(rule, holds.__getitem__)
+    if turned:
+        flipped = {pointer: value is not (pointer in turned) for pointer, value in holds.items()}
+        assert verdict_of(rule, flipped.__getitem__) is not before
+        for kept in turned:
+            assert verdict_of(rule, {**flipped, kept: holds[kept]}.__getitem__) is before
+    else:
+        assert all(verdict_of(rule, dict.fromkeys(holds, value).__getitem__) is before for value in (True, False))
+
+
+def test_the_smallest_way_to_turn_a_rule_over_is_taken() -> None:
+    a, b, c = ({"trait": name, "op": "exists"} for name in "abc")
+    rule = parse_rule({"any": [{"all": [a, b]}, c]})
+    assert must_change(rule, lambda _: False) == ["/any/1"]
+    assert must_change(rule, lambda _: True) == ["/any/0/all/0", "/any/1"]
+    assert must_change(rule, lambda pointer: pointer == "/any/0/all/0") == ["/any/0/all/1"]
+
+
+def test_a_condition_that_changes_twice_names_the_first_time_and_counts_both_ends_of_its_window() -> None:
+    leaf = EventCount("e", (), "eq", 1, "1m")
+    state = UserState(rings={feature_id("e", ()): (NOW_MS - 1_000, NOW_MS - 60_000)})
+    (judged,) = judge(["it"], {"it": leaf}, state, NOW_MS)["it"]
+    assert (judged.holds, judged.changes_ms) == (False, NOW_MS + 1)
+    assert tally(leaf, state, NOW_MS) == (2, True, NOW_MS - 1_000)
+    assert tally(leaf, state, NOW_MS + 1) == (1, False, NOW_MS - 1_000)
+    assert tally(leaf, UserState(), NOW_MS) == (0, False, None)
+
+
+# What the docs say
+
+DOCS = (Path(__file__).parents[2] / "docs" / "explain.md").read_text()
+ROWS = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", DOCS, re.MULTILINE))
+REASONS = {
+    value
+    for module in (decide_module, caps, explain_module)
+    for name, value in vars(module).items()
+    if name.isupper() and not name.startswith("_") and isinstance(value, str)
+}
+
+
+def test_the_docs_have_every_reason_once_and_no_other() -> None:
+    listed = [reason for _, reason in ROWS]
+    assert len(listed) == len(set(listed))
+    assert {*listed, decide_module.STATE_UNKNOWN, decide_module.UNVERIFIED} == REASONS
+    assert {rule for rule, _ in ROWS} == set(get_args(explain_module.RuleName))
+
+
+@given(orgs(), CONTEXTS)
+def test_the_docs_name_the_reasons_that_each_rule_can_have(
+    drawn: tuple[OrgTable, UserState, Rules], context: Context
+) -> None:
+    table, state, _ = drawn
+    for prepared in table.messages:
+        for check in explain(table, prepared.message.id, state, context, NOW_MS):
+            assert check.passes or (check.rule, check.reason) in ROWS
