@@ -165,12 +165,11 @@ async def _write_traits(
 
 def _may_have_seen_more(owned: Iterable[Owned], new: Iterable[Owned]) -> set[CustomerKey]:
     """Whose claimed visitors may need their states anew: by events about messages, or by claims that come again."""
-    stored_now = {(event.org_id, event.id) for _, event in new}
+    added = {(event.org_id, event.id) for _, event in new}
     return {
         owner
         for owner, event in owned
-        if event.type in events.MESSAGE_EVENTS
-        or (event.claims is not None and (event.org_id, event.id) not in stored_now)
+        if event.type in events.MESSAGE_EVENTS or (event.claims is not None and (event.org_id, event.id) not in added)
     }
 
 

@@ -270,7 +270,7 @@ event_features = Table(
 
 `kept`: how many moments every new event is kept among; `ready`: how many of them are gathered from past events too, for
 everybody. While `ready < kept` the past is being gathered: `done` of `total` customers, up to the subject `after`;
-`pass_id` is another one each time that it begins anew. `kept` 0: no rule asks any more, and the rings are being removed.
+`pass_id` is another one each time that it begins anew. `kept` 0: no rule asks any more; the rings are being removed.
 """
 
 event_rings = Table(

@@ -41,8 +41,18 @@ async def recording(world: World) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def import_(world: World, tmp_path: Path) -> Import:
-    """Runs the command on the world's database, for its org unless another is named."""
+def import_(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
+    """Runs the command on the world's database, for its org unless another is named.
+
+    It waits for a recorder only so long: a test without one must fail, not hang.
+    """
+    until_applied = backlog.until_applied
+
+    async def for_a_while(*given: Any, **named: Any) -> None:
+        async with asyncio.timeout(60):
+            await until_applied(*given, **named)
+
+    monkeypatch.setattr(backlog, "until_applied", for_a_while)
 
     async def run(path: Path, *options: str, org: object = None, url: str | None = world.database_url) -> Result:
         arguments = ["import", "customers", str(path), "--org", str(org or world.org_id), *options]

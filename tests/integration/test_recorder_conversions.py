@@ -217,6 +217,16 @@ async def test_what_happened_between_two_windows_that_arrive_late_together_does_
     assert len(await conversions(world)) == 1
 
 
+@pytest.mark.parametrize("type_", [events.CLICKED, events.DISMISSED])
+async def test_only_an_impression_begins_a_window(world: World, type_: str) -> None:
+    message_id = await world.add_message(goal=GOAL)
+    await world.record(
+        world.event("plan.upgraded", "ada", at_ms=NOW_MS + 1), world.about(message_id, user="ada", at_ms=NOW_MS + 2)
+    )
+    await world.record(world.about(message_id, type_, "ada", at_ms=NOW_MS))
+    assert await conversions(world) == []
+
+
 async def test_one_goal_is_found_behind_many_events_that_are_not_it(world: World, monkeypatch: Any) -> None:
     monkeypatch.setattr(goal_search, "MOST_SEARCHED", 5)
     where = [{"property": "plan", "op": "eq", "value": "pro"}]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from redis.exceptions import ConnectionError as RedisAwayError
@@ -306,7 +306,7 @@ async def test_features_that_another_version_wrote_stop_only_their_org(world: Wo
 
 async def test_orgs_take_turns(world: World, small_chunks: None) -> None:
     await some_past(world)
-    small = await world.add_org(uuid4())
+    small = await world.add_org(UUID(int=2**128 - 1))
     await world.record(event(small, "paid", "ada"))
     for org_id in (world.org_id, small):
         await world.add_audience(at_least(1), org_id)
@@ -354,6 +354,28 @@ async def test_two_recorders_at_once_come_to_the_same(world: World, small_chunks
     assert await world.preparing() == set()
     assert await world.kept() == [("paid", 3, 3)]
     await check(world)
+
+
+async def test_a_recorder_that_is_behind_does_not_move_the_cursor_back(
+    world: World, small_chunks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await some_past(world)
+    world.features = remade(world)
+    await world.add_audience(at_least(2))
+    await world.features.look()
+    project = world.projector.project
+
+    async def meanwhile(touched: Any) -> None:
+        monkeypatch.setattr(world.projector, "project", project)
+        other = remade(world)
+        await other.look()
+        for _ in range(3):
+            await other.turn()
+        await project(touched)
+
+    monkeypatch.setattr(world.projector, "project", meanwhile)
+    await world.features.turn()
+    assert await cursors(world) == [("u:user1", 6, 9, 0)]
 
 
 async def test_a_feature_adopted_during_a_pass_gets_one_of_its_own(world: World, small_chunks: None) -> None:

@@ -76,6 +76,7 @@ async def test_the_process_serves_its_health_and_stops_when_told(world: World, p
     checks = (await get(port, "readyz")).json()["checks"]
     assert checks["backlog"] == {"ok": True, "batches": 0, "inboxRows": 0}
     assert checks["userStates"] == {"ok": True, "orgsLeft": 0, "projected": 0, "total": 0}
+    assert checks["features"] == {"ok": True, "preparing": 0, "percent": 100}
     metrics = (await get(port, "metrics")).text
     assert "inapp_recorder_events_stored_total 3.0" in metrics
     assert "inapp_recorder_claims_total 1.0" in metrics

@@ -21,7 +21,7 @@ def test_a_count_needs_no_more_moments_than_decide_it(op: str, count: int, neede
 
 
 def test_conditions_over_the_same_events_are_one_feature_that_keeps_what_the_largest_needs() -> None:
-    rules = [EventCount("a", (PDF, LONG), "gte", 2, "7d"), Not(EventCount("a", (LONG, PDF, PDF), "eq", 4))]
+    rules: list[Rule] = [EventCount("a", (PDF, LONG), "gte", 2, "7d"), Not(EventCount("a", (LONG, PDF, PDF), "eq", 4))]
     [(feature_id, feature)] = features_of(rules).items()
     assert (feature.event, set(feature.where), feature.kept) == ("a", {PDF, LONG}, 5)
     assert feature_id == feature.id
