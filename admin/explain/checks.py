@@ -9,11 +9,11 @@ from admin.explain import words
 from admin.explain.conditions import Described, what_must_change
 from admin.explain.scene import Rival
 from admin.explain.schemas import Audience, Check
-from engine import caps, decide, explain
+from engine import decide, explain
 from engine.decide import Context
 from engine.rules import compile_where
 from wire import times
-from wire.bundle import CompiledMessage, FrequencyCap
+from wire.bundle import CompiledMessage
 from wire.rule_tree import Compare, Pattern
 from wire.rules import parse_pattern, parse_where
 from wire.userstate import Seen
@@ -139,7 +139,7 @@ class Case:
             "dismissals": seen.dismissals,
             "lastImpressionAt": times.to_iso_or_none(seen.recent_ms[0] if seen.recent_ms else None),
         }
-        return _capped(reason, cap, seen), details
+        return words.capped(reason, cap, seen), details
 
     def _slot(self, outranked_by: str | None) -> Said:
         slot = words.quoted(self.message.slot)
@@ -198,19 +198,3 @@ def _property(compare: Compare, properties: Any) -> dict[str, Any]:
         "value": words.cut(value),
         "text": f"{words.is_so(compare, value)}{needed}.",
     }
-
-
-def _capped(reason: str | None, cap: FrequencyCap, seen: Seen) -> str:
-    times_seen = words.counted(seen.impressions, "time")
-    match reason:
-        case caps.STOPPED_BY_CLICK:
-            return "The customer clicked it, after which it is not shown again."
-        case caps.STOPPED_BY_DISMISSAL:
-            return "The customer dismissed it, after which it is not shown again."
-        case caps.CAP_REACHED:
-            within = "" if cap.per_s is None else f" within {words.counted(cap.per_s, 'second')}"
-            most = words.counted(cap.max_impressions or 0, "time")
-            return f"The customer saw it {times_seen}; it is shown at most {most}{within}."
-        case caps.TOO_SOON:
-            return f"The customer saw it less than {words.counted(cap.min_interval_s or 0, 'second')} ago."
-    return f"The customer saw it {times_seen}, which its frequency cap allows."

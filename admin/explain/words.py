@@ -4,9 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from engine import caps
 from engine.judging import Tally
 from wire import times
+from wire.bundle import FrequencyCap
 from wire.rule_tree import ANY_EVENT, NEGATIONS, Compare, Condition, CountOp, EventCount, Leaf, Op, to_json
+from wire.userstate import Seen
 
 MOST_CHARACTERS: Final = 100
 MOST_ITEMS: Final = 10
@@ -95,6 +98,22 @@ def condition_json(condition: Condition, leaf: Leaf = "trait") -> dict[str, Any]
 
 def counted(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def capped(reason: str | None, cap: FrequencyCap, seen: Seen) -> str:
+    times_seen = counted(seen.impressions, "time")
+    match reason:
+        case caps.STOPPED_BY_CLICK:
+            return "The customer clicked it, after which it is not shown again."
+        case caps.STOPPED_BY_DISMISSAL:
+            return "The customer dismissed it, after which it is not shown again."
+        case caps.CAP_REACHED:
+            within = "" if cap.per_s is None else f" within {counted(cap.per_s, 'second')}"
+            most = counted(cap.max_impressions or 0, "time")
+            return f"The customer saw it {times_seen}; it is shown at most {most}{within}."
+        case caps.TOO_SOON:
+            return f"The customer saw it less than {counted(cap.min_interval_s or 0, 'second')} ago."
+    return f"The customer saw it {times_seen}, which its frequency cap allows."
 
 
 def _event(leaf: EventCount) -> str:

@@ -502,21 +502,19 @@ async def test_an_edge_gives_exactly_what_is_explained_as_shown(scene: Scene, re
     api, world = scene.api, scene.world
     free, often = await scene.audience(IS_FREE), await scene.audience(THRICE, "Often")
     await gather(api, THRICE, ready=3, done=1, total=1)
-    messages = [
-        await scene.message(name=name, **fields)
-        for name, fields in {
-            "everybody": {},
-            "free": {"audienceId": free, "priority": 70},
-            "not often": {"excludeAudienceIds": [often], "slot": "b"},
-            "when often": {"trigger": {"audienceId": often}, "slot": "b", "priority": 60},
-            "at a url": {"trigger": {"url": {"op": "eq", "value": "u"}}, "priority": 80},
-            "upon": {"trigger": {"eventType": "a.b"}, "slot": "c"},
-            "once": {"frequencyCap": {"maxImpressions": 1}, "slot": "d"},
-            "later": {"startsAt": times.to_iso(NOW_MS + 1), "slot": "e"},
-            "paused": {"active": False, "slot": "f"},
-            "draft": {"draft": True, "slot": "g"},
-        }.items()
-    ]
+    drawn_up: dict[str, dict[str, Any]] = {
+        "everybody": {},
+        "free": {"audienceId": free, "priority": 70},
+        "not often": {"excludeAudienceIds": [often], "slot": "b"},
+        "when often": {"trigger": {"audienceId": often}, "slot": "b", "priority": 60},
+        "at a url": {"trigger": {"url": {"op": "eq", "value": "u"}}, "priority": 80},
+        "upon": {"trigger": {"eventType": "a.b"}, "slot": "c"},
+        "once": {"frequencyCap": {"maxImpressions": 1}, "slot": "d"},
+        "later": {"startsAt": times.to_iso(NOW_MS + 1), "slot": "e"},
+        "paused": {"active": False, "slot": "f"},
+        "draft": {"draft": True, "slot": "g"},
+    }
+    messages = [await scene.message(name=name, **fields) for name, fields in drawn_up.items()]
     await scene.identify("ada", plan="free")
     await scene.did("checkout.viewed", NOW_MS - 3, NOW_MS - 2, NOW_MS - 1, user="bob")
     await scene.about(messages[6])

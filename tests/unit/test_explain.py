@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from admin.explain import words
 from engine import caps
 from engine import decide as decide_module
 from engine import explain as explain_module
@@ -23,7 +25,7 @@ from engine.table import OrgTable, prepare
 from tests.support.rule_cases import AUDIENCE_IDS, AUDIENCES, NOW_MS, PEOPLE, STATIC_ID, Somebody, rings_of
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Version
 from wire.features import feature_id
-from wire.rule_tree import Compare, EventCount, Rule, to_json
+from wire.rule_tree import Compare, CountOp, EventCount, Op, Rule, to_json
 from wire.rules import parse_rule
 from wire.times import to_iso
 from wire.userstate import Seen, UserState
@@ -272,6 +274,18 @@ def test_a_condition_that_changes_twice_names_the_first_time_and_counts_both_end
     assert tally(leaf, state, NOW_MS) == (2, True, NOW_MS - 1_000)
     assert tally(leaf, state, NOW_MS + 1) == (1, False, NOW_MS - 1_000)
     assert tally(leaf, UserState(), NOW_MS) == (0, False, None)
+
+
+@pytest.mark.parametrize("op", get_args(Op))
+def test_every_operator_can_be_said_and_its_opposite_differently(op: Op) -> None:
+    asked, must_not = (words.would_have_to(Compare("x", op, "1"), hold=hold) for hold in (True, False))
+    assert {asked.startswith("it must not"), must_not.startswith("it must not")} == {True, False}
+
+
+@pytest.mark.parametrize("op", get_args(CountOp))
+def test_every_comparison_of_a_count_can_be_said_both_ways(op: CountOp) -> None:
+    leaf = EventCount("e", (), op, 3)
+    assert words.number_needed(leaf, hold=True) != words.number_needed(leaf, hold=False)
 
 
 # What the docs say
