@@ -93,7 +93,7 @@ def orgs(database_url: str, redis_db: str) -> Iterator[Orgs]:
 
 def expected_states(batches: list[list[Event]]) -> dict[str, UserState | None]:
     ordered = [item for batch in batches for item in sorted(batch, key=lambda item: item.received_ms)]
-    distinct = list({item.id: item for item in reversed(ordered)}.values())[::-1]
+    distinct = list({item.id: item for item in ordered}.values())
     owners: dict[str, str] = {}
     for item in distinct:
         if item.claims is not None:
