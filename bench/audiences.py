@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Annotated, Final, cast
 
 import typer
-from rich.table import Table
 
 from bench import counting, evaluation, propagation
 from bench.rows import Row, Size
@@ -40,16 +39,15 @@ def main(
         if only in (None, part):
             with step(f"Measuring {part}"):
                 rows += measure(cast(Size, str(size)))
-    out.print(table(rows))
-
-
-def table(rows: list[Row]) -> Table:
-    shown = Table("what", "value", "promised", "", "measured over")
     for row in rows:
-        promised = "" if row.target is None else f"≤ {row.target:g} {row.unit}"
-        kept = "" if row.target is None else "[green]✓[/]" if row.value <= row.target else "[red]✗[/]"
-        shown.add_row(row.name, f"{row.value:.3g} {row.unit}", promised, kept, row.note)
-    return shown
+        out.print(told(row))
+
+
+def told(row: Row) -> str:
+    """Two lines: the figure beside what was promised, and how it was measured."""
+    mark = " " if row.target is None else "[green]✓[/]" if row.value <= row.target else "[red]✗[/]"
+    promised = "" if row.target is None else f"[dim]promised: at most {row.target:g} {row.unit}[/]"
+    return f"{mark} {row.name:<48} {row.value:>8.3g} {row.unit:<8} {promised}\n    [dim]{row.note}[/]"
 
 
 if __name__ == "__main__":

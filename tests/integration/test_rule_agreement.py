@@ -1,6 +1,7 @@
 """The compilers of the rule language agree: random audiences, random customers with a past, random moments."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -13,7 +14,7 @@ from tests.support import rule_cases
 from tests.support.rule_cases import AUDIENCE_IDS, STATIC_ID, UNDER_TEST, Happening, Somebody, rings_of
 from tests.support.stored_people import StoredPeople, stored_people
 from wire.features import Feature
-from wire.rule_tree import EventCount, Rule, to_json
+from wire.rule_tree import AllOf, AnyOf, CountOp, EventCount, Rule, to_json
 
 FAR_MS = 10**12
 """Later than every window."""
@@ -26,6 +27,25 @@ often = settings(
 )
 seldom = settings(often, max_examples=settings().max_examples)
 
+MOVING = st.builds(
+    EventCount,
+    st.sampled_from("ef*"),
+    st.just(()),
+    st.sampled_from(get_args(CountOp)),
+    st.integers(1, 4),
+    rule_cases.DURATIONS,
+)
+
+
+@st.composite
+def lively_audiences(draw: st.DrawFn) -> dict[str, Rule]:
+    """Of most random audiences nothing is about to change; in these there is something that moves."""
+    rules: dict[str, Rule] = draw(rule_cases.AUDIENCES)
+    pairs = {id_: (draw(MOVING), rule) for id_, rule in rules.items()}
+    return {id_: AllOf(pair) if draw(st.booleans()) else AnyOf(pair) for id_, pair in pairs.items()}
+
+
+RANDOM_AUDIENCES = st.one_of(lively_audiences(), lively_audiences(), rule_cases.AUDIENCES)
 RANDOM_PEOPLE = st.lists(rule_cases.PEOPLE, min_size=4, max_size=6)
 RANDOM_STATIC = st.sampled_from([(), (STATIC_ID,)])
 
@@ -51,7 +71,7 @@ class InPython:
 
 
 @often
-@given(rule_cases.AUDIENCES, RANDOM_PEOPLE, RANDOM_STATIC, rule_cases.NOWS_MS)
+@given(RANDOM_AUDIENCES, RANDOM_PEOPLE, RANDOM_STATIC, rule_cases.NOWS_MS)
 def test_python_and_postgres_agree_now_and_on_what_changes_next_and_when(
     stored: StoredPeople, rules: dict[str, Rule], people: list[Somebody], static: tuple[str, ...], now_ms: int
 ) -> None:
@@ -73,7 +93,7 @@ def test_python_and_postgres_agree_now_and_on_what_changes_next_and_when(
 
 
 @seldom
-@given(rule_cases.AUDIENCES, RANDOM_PEOPLE, RANDOM_STATIC, rule_cases.NOWS_MS)
+@given(RANDOM_AUDIENCES, RANDOM_PEOPLE, RANDOM_STATIC, rule_cases.NOWS_MS)
 def test_a_where_with_the_rule_leaves_just_those_whom_python_finds(
     stored: StoredPeople, rules: dict[str, Rule], people: list[Somebody], static: tuple[str, ...], now_ms: int
 ) -> None:
@@ -86,7 +106,7 @@ def test_a_where_with_the_rule_leaves_just_those_whom_python_finds(
 
 
 @seldom
-@given(rule_cases.AUDIENCES, rule_cases.PEOPLE, RANDOM_STATIC, rule_cases.NOWS_MS)
+@given(RANDOM_AUDIENCES, rule_cases.PEOPLE, RANDOM_STATIC, rule_cases.NOWS_MS)
 def test_each_leaf_of_a_rule_holds_for_a_customer_where_python_says_so(
     stored: StoredPeople, rules: dict[str, Rule], somebody: Somebody, static: tuple[str, ...], now_ms: int
 ) -> None:
