@@ -3,10 +3,11 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.limits import TooSlowError, limited
@@ -24,17 +25,21 @@ _FIRST_PAGES: Final = 200
 _GROWTH: Final = 4
 _PAGES: Final = text("SELECT pg_relation_size('customers') / CAST(current_setting('block_size') AS integer)")
 
+_WORKERS: Final = 2
+_NO_RESOURCES: Final = "53"
+"""The class of SQLSTATEs that say so: in a container there is often too little shared memory for parallel plans."""
+
 _FOR_ALL: Final = text(
     """
     SELECT
         set_config('work_mem', '64MB', true),
-        set_config('max_parallel_workers_per_gather', '2', true),
-        set_config('enable_parallel_hash', 'off', true),
+        set_config('max_parallel_workers_per_gather', CAST(:workers AS text), true),
+        set_config('parallel_tuple_cost', '1', true),
         set_config('enable_hashagg', 'off', true)
     """
 )
-"""Several processes read the customers, in plans that do with little shared memory. The events of a window are looked
-up among them one by one, for making their subjects distinct first takes longer."""
+"""Several processes share the customers and the events of a window, and each counts what it finds: without the last two
+settings, one process would do most of the work, or each would make all subjects of the window distinct."""
 
 _c = customers.c
 
@@ -65,9 +70,12 @@ async def count_customers(
     """
     query = select(func.count()).select_from(customers).where(_c.org_id == org_id, condition)
     try:
-        async with limited(connection, timeout_ms):
-            await connection.execute(_FOR_ALL)
-            return Counted(int((await connection.execute(query)).scalar_one()), exact=True)
+        try:
+            return await _exact(connection, query, timeout_ms, _WORKERS)
+        except DBAPIError as error:
+            if not str(getattr(error.orig, "sqlstate", "")).startswith(_NO_RESOURCES):
+                raise
+            return await _exact(connection, query, timeout_ms, workers=0)
     except TooSlowError:
         return await _estimated(connection, org_id, condition)
 
@@ -90,6 +98,12 @@ async def membership_of(
         LeafResult(leaf.pointer, to_json(leaf.condition), holds)
         for leaf, holds in zip(conditions, row[1:], strict=True)
     ]
+
+
+async def _exact(connection: AsyncConnection, query: Select[Any], timeout_ms: int, workers: int) -> Counted:
+    async with limited(connection, timeout_ms):
+        await connection.execute(_FOR_ALL, {"workers": str(workers)})
+        return Counted(int((await connection.execute(query)).scalar_one()), exact=True)
 
 
 async def _estimated(connection: AsyncConnection, org_id: UUID, condition: ColumnElement[bool]) -> Counted:

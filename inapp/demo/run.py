@@ -63,7 +63,8 @@ def _print_tour(addresses: Addresses, org: DemoOrg, page: str) -> None:
 
 def _steps(addresses: Addresses, org: DemoOrg) -> list[tuple[str, str]]:
     names = (
-        f"ADMIN={addresses.admin}/api/v1/orgs/{org.org_id}",
+        f"ORG={org.org_id}",
+        f"ADMIN={addresses.admin}/api/v1/orgs/$ORG",
         f"EDGE={addresses.edge}/api/v1",
         f"SECRET={org.secret_key}",
         f"PUBLIC={org.public_key}",

@@ -1,8 +1,10 @@
 """`inapp demo`, as a newcomer meets it: the seeded org, the page in a real browser, a second start, a clean stop."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.polling import eventually
 from tests.support.processes import Process, Processes
+from wire.rules import parse_rule
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -95,13 +98,35 @@ def count_customers(demo: Demo) -> int:
 def test_the_readme_tour_works_as_it_is_written(demo: Demo) -> None:
     tour = README.read_text().split("## Five minutes with curl")[1].split("Both APIs describe themselves")[0]
     *steps, count = re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
-    printed = re.findall(r"^(?:ADMIN|EDGE|SECRET|PUBLIC)=.*$", demo.process.output, re.MULTILINE)
-    script = "\nsleep 0.5\n".join(["set -eu", *printed, *steps, count])
-    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    ran = run_as_written(demo, [*steps, count])
     assert ran.stdout.index('"title": "Tea time"') < ran.stdout.index('"accepted"', ran.stdout.index("messages"))
     counted = json.loads(ran.stdout[ran.stdout.rindex('{"success"') :])["data"]
     assert (counted["impressions"], counted["clicks"]) == (1, 1)
+
+
+def test_the_readmes_lines_about_audiences_work_as_they_are_written(demo: Demo) -> None:
+    text = README.read_text()
+    tour = text.split("## Five minutes with curl")[1].split("Both APIs describe themselves")[0]
+    about_audiences = text.split("## Audiences over what people do")[1].split("## How it works")[0]
+    (json_rule,) = re.findall(r"```json\n(.*?)```", about_audiences, re.DOTALL)
+    ran = run_as_written(demo, [*re.findall(r"```sh\n(.*?)```", tour + about_audiences, re.DOTALL)])
+    parse_rule(json.loads(json_rule))
+    for told in ('"exact":true', "Tea drinkers", "Nothing was written"):
+        assert told in ran.stdout + ran.stderr
+
+
+def run_as_written(demo: Demo, blocks: list[str]) -> "subprocess.CompletedProcess[str]":
+    """In one shell, after the lines that the demo prints, in a folder beside its data."""
+    printed = re.findall(r"^(?:ORG|ADMIN|EDGE|SECRET|PUBLIC)=.*$", demo.process.output, re.MULTILINE)
+    script = "\nsleep 0.5\n".join(["set -eu", *printed, *blocks])
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= {"DATABASE_URL": demo.ready["databaseUrl"], "REDIS_URL": demo.ready["redisUrl"]}
+    folder = demo.process.log.parent
+    ran = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran
 
 
 def rendered(page: Page, message: dict[str, Any]) -> Any:

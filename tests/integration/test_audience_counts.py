@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import ColumnElement, Integer, Text, cast, func, literal, text, true
+from sqlalchemy import Boolean, ColumnElement, Integer, Text, cast, func, literal, text, true
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -31,7 +31,13 @@ ADD_CUSTOMERS = text(
     SELECT :org_id, 'u:' || n, jsonb_build_object('n', n), 1, 0, 0 FROM generate_series(1, :count) AS n
     """
 )
-SETTINGS = ("statement_timeout", "work_mem", "enable_hashagg", "max_parallel_workers_per_gather")
+SETTINGS = (
+    "statement_timeout",
+    "work_mem",
+    "enable_hashagg",
+    "parallel_tuple_cost",
+    "max_parallel_workers_per_gather",
+)
 
 
 @pytest.fixture
@@ -99,6 +105,26 @@ async def test_another_error_is_raised_and_the_transaction_goes_on(connection: A
     with pytest.raises(DBAPIError, match="division by zero"):
         await count_customers(connection, ORG_ID, wrong)
     assert await settings_of(connection) == before
+
+
+async def test_a_count_that_finds_no_shared_memory_for_a_parallel_plan_does_without(
+    connection: AsyncConnection,
+) -> None:
+    await connection.execute(
+        text(
+            """
+            CREATE FUNCTION pg_temp.needs_memory() RETURNS boolean AS $$
+            BEGIN
+                IF current_setting('max_parallel_workers_per_gather') <> '0' THEN
+                    RAISE 'could not resize shared memory segment' USING ERRCODE = 'disk_full';
+                END IF;
+                RETURN true;
+            END $$ LANGUAGE plpgsql
+            """
+        )
+    )
+    needs_memory: ColumnElement[bool] = func.pg_temp.needs_memory(type_=Boolean)
+    assert await count_customers(connection, ORG_ID, HALF & needs_memory) == Counted(MANY // 2, exact=True)
 
 
 async def test_one_query_says_which_leaves_hold_for_a_customer(connection: AsyncConnection) -> None:

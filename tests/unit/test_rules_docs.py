@@ -76,10 +76,13 @@ def test_the_docs_have_an_example_of_every_operator() -> None:
     assert {count["op"] for count in counts if count} == set(get_args(CountOp))
 
 
-def test_the_rules_and_the_trigger_in_the_docs_are_valid() -> None:
-    *rules, trigger = BLOCKS
-    assert len(rules) == 2
-    for rule in rules:
+def test_the_rules_the_trigger_and_the_goal_in_the_docs_are_valid() -> None:
+    *rules, trigger, goal = BLOCKS
+    recipes = [next(spans(row[1])) for row in rows_beginning("| ") if len(row) == 2 and '`{"' in row[1]]
+    assert (len(rules), len(recipes)) == (2, 6)
+    for rule in (*rules, *recipes):
         parse_rule(rule)
     parse_where(trigger["where"])
     parse_pattern(trigger["url"])
+    parse_where(goal["where"])
+    assert set(goal) == {"eventType", "where", "withinSeconds"}
