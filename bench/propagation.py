@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from admin.orgs.service import create_org
 from bench.http import Connection
 from bench.rows import Row, Size
+from inapp.admin_client import AdminClient
 from inapp.children import Child
 from inapp.database import in_transaction
-from inapp.demo.http import AdminClient
 from inapp.embedded.ports import free_port
 from inapp.local import HOST, Local
 from service.clock import wall_now_ms

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from compiler.audiences import Audiences, read_audiences
 from compiler.message import MessageError, compile_message
 from compiler.snapshot import MessageRow, Snapshot
+from engine.audiences import Audiences, read
 from engine.features import features_of
 from engine.table import prepare
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, sha_of
@@ -45,7 +45,7 @@ class _Targeted(NamedTuple):
 
 def compile_org(snapshot: Snapshot, now_ms: int) -> Compiled:
     """Paused and ended messages are left out, those that start later are in, with their windows."""
-    audiences = read_audiences(snapshot.audiences)
+    audiences = read(snapshot.audiences)
     current = [row for row in snapshot.messages if row.active and (row.ends_ms is None or row.ends_ms > now_ms)]
     compiled, problems = _compile_messages(current, audiences)
     messages = [message for message in compiled if audiences.are_ready(message.needs)]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import cast
 
 from compiler import fields
-from compiler.audiences import Audiences
 from compiler.snapshot import MessageRow
+from engine.audiences import Audiences
 from engine.message import Json, canonical_id, compiled
 from wire import times
 from wire.bundle import CompiledMessage

@@ -10,7 +10,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from compiler.lease import NOW_MS, LeaseLostError, Term
-from store.tables import api_keys, audiences, compiler_lease, in_app_messages, orgs, outbox
+from engine.audiences import StoredAudience
+from engine.message import StoredMessage
+from store.audiences import stored_audiences
+from store.tables import api_keys, compiler_lease, in_app_messages, orgs, outbox
 from wire import codec
 from wire.bundle import Settings, Version
 from wire.codec import DecodeError
@@ -21,37 +24,13 @@ _RETRIED = frozenset({"40001", "40P01"})
 
 
 @dataclass(frozen=True, slots=True)
-class MessageRow:
-    """A published message as it is stored. Fields of type `object` are JSON as it stands there, unchecked."""
+class MessageRow(StoredMessage):
+    """A published message as it is stored, unchecked."""
 
-    id: UUID
-    version: int
-    type: str
-    content: object
-    appearance: object
-    trigger: object
-    frequency_cap: object
-    audience_id: UUID | None
-    exclude_audience_ids: tuple[UUID, ...]
-    starts_ms: int | None
-    ends_ms: int | None
     active: bool
-    priority: int
-    slot: str | None
-    created_ms: int
 
 
 _MESSAGE_COLUMNS = [in_app_messages.c[field.name] for field in fields(MessageRow)]
-
-
-@dataclass(frozen=True, slots=True)
-class AudienceRow:
-    """`rule` None: a static audience. `preparing`: user states do not have yet all that it takes to decide it."""
-
-    id: UUID
-    name: str
-    rule: object
-    preparing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +49,7 @@ class Snapshot:
     version: Version
     settings: Settings
     keys: frozenset[bytes]
-    audiences: tuple[AudienceRow, ...]
+    audiences: tuple[StoredAudience, ...]
     messages: tuple[MessageRow, ...]
     waiting: tuple[Waiting, ...] = ()
 
@@ -101,7 +80,7 @@ async def _take(connection: AsyncConnection, org_id: UUID, term: Term) -> Snapsh
         version,
         settings,
         frozenset([row.digest for row in await _rows(connection, _live_keys(org_id))]),
-        tuple(map(_audience, await _rows(connection, _audiences(org_id)))),
+        tuple(await stored_audiences(connection, org_id)),
         tuple(_message(row) for row in await _rows(connection, _messages(org_id))),
         tuple(Waiting(row.id, row.created_ms) for row in await _rows(connection, _waiting(org_id))),
     )
@@ -131,15 +110,6 @@ async def _raise_revision(connection: AsyncConnection, org_id: UUID, term: Term)
 def _live_keys(org_id: UUID) -> Select[Any]:
     key = api_keys.c
     return select(key.digest).where(key.org_id == org_id, key.kind == "pk", key.revoked_ms.is_(None))
-
-
-def _audiences(org_id: UUID) -> Select[Any]:
-    audience = audiences.c
-    return (
-        select(audience.id, audience.name, _as_text(audience.rule), audience.preparing)
-        .where(audience.org_id == org_id)
-        .order_by(audience.id)
-    )
 
 
 def _messages(org_id: UUID) -> Select[Any]:
@@ -173,10 +143,6 @@ def _json(stored: str | None) -> object:
     except DecodeError:
         return stored
     return parsed
-
-
-def _audience(row: Row[Any]) -> AudienceRow:
-    return AudienceRow(row.id, row.name, _json(row.rule), row.preparing)
 
 
 def _message(row: Row[Any]) -> MessageRow:

@@ -20,7 +20,7 @@ INVALID: Final = "invalid"
 PREPARING: Final = "preparing"
 OUTRANKED: Final = "outranked"
 
-RuleName = Literal[
+CheckName = Literal[
     "status", "window", "audience", "excluded_audiences", "trigger_audience",
     "url", "screen", "event", "frequency_cap", "slot",
 ]  # fmt: skip
@@ -31,13 +31,14 @@ _MOST_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one rule says. `reason` None: it passes. `changes_ms`: the next moment at which that changes by itself.
+    """What one of a message's rules says. `reason` None: it passes. `changes_ms`: the next moment at which that changes
+    by itself.
 
     `on_device`: the context says nothing about it, so that it is left to the device. `outranked_by`: the id of the
     message that wins the slot.
     """
 
-    rule: RuleName
+    name: CheckName
     reason: str | None = None
     changes_ms: int | None = None
     on_device: bool = False
@@ -62,11 +63,11 @@ def explain(
     context = replace(context, resolve=False)
     somebody = person(table, state, {}, now_ms)
     checks = [Check("status", status)]
-    for rule, alone in _alone(prepared):
+    for name, alone in _alone(prepared):
         reason, changes_ms = verdict(alone, somebody, context, now_ms)
         if alone.is_targeted:
             changes_ms = _membership_changes_ms(table.membership, alone, state, now_ms)
-        checks.append(Check(rule, reason, changes_ms, _is_left_to_device(alone, context)))
+        checks.append(Check(name, reason, changes_ms, _is_left_to_device(alone, context)))
     return [*checks, _slot_check(table, prepared, state, context, now_ms)]
 
 
@@ -86,7 +87,7 @@ def _find(table: OrgTable, message_id: str) -> PreparedMessage:
     raise KeyError(message_id)
 
 
-def _alone(prepared: PreparedMessage) -> Iterator[tuple[RuleName, PreparedMessage]]:
+def _alone(prepared: PreparedMessage) -> Iterator[tuple[CheckName, PreparedMessage]]:
     """The message with one rule at a time."""
     message, trigger = prepared.message, prepared.trigger
     without = replace(message, starts_ms=None, ends_ms=None, cap=None, exclude_audience_ids=())

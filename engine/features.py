@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 from engine.clauses import compile_clause
@@ -13,6 +14,8 @@ Rings = Mapping[str, tuple[int, ...]]
 """Feature id → moments of its newest events, newest first."""
 
 Properties = Mapping[str, Any]
+
+_NUMBERS = count()
 
 
 def moments_needed(leaf: EventCount) -> int:
@@ -54,17 +57,23 @@ class _Watcher(NamedTuple):
 
 
 class FeatureIndex:
-    """Finds the features that an event belongs to."""
+    """Finds the features that an event belongs to. `number`: no other index of this process has it."""
 
     def __init__(self, features: Iterable[Feature]) -> None:
+        self.number = next(_NUMBERS)
         self._by_event: defaultdict[str, list[_Watcher]] = defaultdict(list)
         for feature in features:
             tests = tuple(compile_clause(compare) for compare in feature.where)
             self._by_event[feature.event].append(_Watcher(feature, feature.id, tests))
+        self._conditional = {event for event, watchers in self._by_event.items() if any(one.tests for one in watchers)}
 
     def watches(self, event_type: str) -> bool:
         """Whether events of this type can belong to any."""
         return event_type in self._by_event or (ANY_EVENT in self._by_event and is_own(event_type))
+
+    def asks_for_properties(self, event_type: str) -> bool:
+        """Whether it depends on its properties which of them an event of this type belongs to."""
+        return event_type in self._conditional or (ANY_EVENT in self._conditional and is_own(event_type))
 
     def of(self, event_type: str, properties: Properties) -> Iterator[tuple[str, Feature]]:
         """(id, feature) of each that counts an event of this type with these properties."""

@@ -1,20 +1,17 @@
 """The conditions of an audience's rule, seen one by one for one customer."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 from engine.explain import masks
 from engine.features import moments_needed
-from engine.reasons import PointedLeaf, deciding, pointed_leaves
+from engine.reasons import PointedLeaf, deciding, must_change, pointed_leaves
 from engine.rules import compile_rules
 from wire.features import feature_id
 from wire.literals import duration_ms
-from wire.rule_tree import AllOf, AnyOf, Condition, EventCount, Not, Rule, reachable
+from wire.rule_tree import Condition, EventCount, Rule, reachable
 from wire.userstate import UserState
-
-Holds = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +70,6 @@ def judge(
     return {audience_id: list(judged(audience_id)) for audience_id in asked}
 
 
-def must_change(rule: Rule, holds: Holds) -> list[str]:
-    """Pointers of a smallest set of leaves that, each turned over, turn over the rule; left to right.
-
-    Of several such sets the one furthest left. Empty where none does, as with an empty `any`.
-    """
-    return _Turning(rule, holds).pointers or []
-
-
 def tally(leaf: EventCount, state: UserState, now_ms: int) -> Tally:
     """As far as the customer's state tells: it keeps no more moments than rules need."""
     ring = state.rings.get(feature_id(leaf.event, leaf.where), ())
@@ -88,36 +77,6 @@ def tally(leaf: EventCount, state: UserState, now_ms: int) -> Tally:
     number = sum(length_ms is None or now_ms - length_ms <= at_ms for at_ms in ring)
     is_full = number == len(ring) and number >= max(moments_needed(leaf), 1)
     return Tally(number, is_full, ring[0] if ring else None)
-
-
-class _Turning:
-    """What it takes to turn a rule over; `pointers` None: nothing does."""
-
-    def __init__(self, rule: Rule, holds: Holds) -> None:
-        self._holds = holds
-        self._leaves = pointed_leaves(rule)
-        _, self.pointers = self._turn(rule)
-
-    def _turn(self, rule: Rule) -> tuple[bool, list[str] | None]:
-        match rule:
-            case Not(negated):
-                inner, pointers = self._turn(negated)
-                return not inner, pointers
-            case AllOf(rules) | AnyOf(rules):
-                return _combined([self._turn(part) for part in rules], alone=isinstance(rule, AnyOf))
-            case _:
-                pointer = next(self._leaves).pointer
-                return self._holds(pointer), [pointer]
-
-
-def _combined(parts: list[tuple[bool, list[str] | None]], *, alone: bool) -> tuple[bool, list[str] | None]:
-    """All the parts that alone decide must turn; where there is none, one that comes to decide is enough."""
-    decisive = [pointers for holds, pointers in parts if holds is alone]
-    if decisive:
-        possible = [pointers for pointers in decisive if pointers is not None]
-        return alone, [*chain.from_iterable(possible)] if len(possible) == len(decisive) else None
-    ways = [pointers for _, pointers in parts if pointers is not None]
-    return not alone, min(ways, key=len, default=None)
 
 
 def _name(audience_id: str, leaf: PointedLeaf) -> str:

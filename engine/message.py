@@ -1,7 +1,8 @@
 """A stored message whose parts are sound → the message that is decided about."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID
 
 from wire import codec, times
@@ -11,35 +12,24 @@ from wire.message import render_slot
 Json = Mapping[str, Any]
 
 
-class StoredMessage(Protocol):
-    """The columns of a message. Those of type `object` are JSON as it stands there."""
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """The columns of a message that edges are given. Those of type `object` are JSON as it stands there."""
 
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def content(self) -> object: ...
-    @property
-    def appearance(self) -> object: ...
-    @property
-    def trigger(self) -> object: ...
-    @property
-    def frequency_cap(self) -> object: ...
-    @property
-    def exclude_audience_ids(self) -> Collection[UUID]: ...
-    @property
-    def starts_ms(self) -> int | None: ...
-    @property
-    def ends_ms(self) -> int | None: ...
-    @property
-    def priority(self) -> int: ...
-    @property
-    def slot(self) -> str | None: ...
-    @property
-    def created_ms(self) -> int: ...
+    id: UUID
+    version: int
+    type: str
+    content: object
+    appearance: object
+    trigger: object
+    frequency_cap: object
+    audience_id: UUID | None
+    exclude_audience_ids: Sequence[UUID]
+    starts_ms: int | None
+    ends_ms: int | None
+    priority: int
+    slot: str | None
+    created_ms: int
 
 
 def compiled(row: StoredMessage) -> CompiledMessage:

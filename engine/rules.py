@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
+from typing import Final
 
 from engine.clauses import Fields, compile_clause
 from engine.features import Rings
@@ -10,6 +11,9 @@ from engine.generate import generate
 from engine.patterns import text_test
 from engine.values import NEVER
 from wire.rule_tree import Compare, Pattern, Rule, audience_refs, evaluation_order
+
+MOST_LOOKS: Final = 64
+"""How often one evaluation looks ahead, on the loop that answers everybody."""
 
 
 class Membership:
@@ -41,15 +45,21 @@ class Membership:
     def evaluate(self, traits: Fields, rings: Rings, static: frozenset[str], now_ms: int) -> tuple[int, int | None]:
         """The mask of the audiences that hold at `now_ms`, and the first later moment at which it differs; None: never.
 
+        Where more than MOST_LOOKS moments before it might change it, and do not, it is one until which nothing changes:
+        a few rules over one date can have thousands.
+
         `static` has the ids of the static audiences that list the customer; those among `ids` are part of the answer.
         """
         held, sure_ms, maybe_ms = self._evaluate(traits, rings, static, float(now_ms))
-        while maybe_ms < sure_ms:
+        for _ in range(MOST_LOOKS):
+            if maybe_ms >= sure_ms:
+                break
             at_ms = maybe_ms
             later, sure_ms, maybe_ms = self._evaluate(traits, rings, static, at_ms)
             if later != held:
                 return held, int(at_ms)
-        return held, None if sure_ms == NEVER else int(sure_ms)
+        change_ms = min(sure_ms, maybe_ms)
+        return held, None if change_ms == NEVER else int(change_ms)
 
     def _evaluate(
         self, traits: Fields, rings: Rings, static: frozenset[str], now_ms: float

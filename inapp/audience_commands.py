@@ -11,25 +11,21 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.audiences import service
 from admin.audiences.schemas import Audience, AudienceDetails
 from admin.orgs.service import get_org
 from admin.paging import PageQuery
-from inapp.console import err, out
+from inapp.console import err, out, print_rows
 from inapp.database import in_transaction
-from inapp.options import DEFAULT_DATA_DIR, AsJson, DataDir, OrgId
+from inapp.options import DEFAULT_DATA_DIR, AsJson, AudienceId, DataDir, OrgId
+from inapp.wording import counted
 from service.clock import wall_now_ms
-from wire.rule_tree import to_json
-from wire.rules import parse_rule
 
 _INTERRUPTED = 130
 _PAUSE_S = 0.3
 _PAGE = 200
-_TABLE_WIDTH = 150
-"""Ids are there to be copied: a narrow terminal wraps the lines, it must not cut them."""
 
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until past events are gathered.")]
 
@@ -45,16 +41,14 @@ def list_audiences(
     if as_json:
         typer.echo(json.dumps({"audiences": [_fields(audience) for audience in listed]}))
         return
-    table = Table("Id", "Name", "Kind", "Status", box=None, width=_TABLE_WIDTH)
-    for audience in listed:
-        table.add_row(str(audience.id), escape(audience.name), _kind(audience), _status(audience))
-    out.print(table, crop=False)
+    rows = [(str(audience.id), escape(audience.name), _kind(audience), _status(audience)) for audience in listed]
+    print_rows(rows, ("Id", "Name", "Kind", "Status"))
 
 
 @app.command()
 def show(
     org_id: OrgId,
-    audience_id: Annotated[UUID, typer.Argument(metavar="AUDIENCE", help="Its id, as `inapp audience list` shows it.")],
+    audience_id: AudienceId,
     wait: Wait = False,
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -68,9 +62,9 @@ def show(
     if as_json:
         typer.echo(json.dumps(_fields(found)))
         return
-    out.print(_details(found), crop=False)
+    print_rows(_details(found))
     if found.rule is not None:
-        out.print(f"[cyan]{escape(_in_order(found))}[/]")
+        out.print(f"[cyan]{escape(json.dumps(found.rule, indent=2, ensure_ascii=False))}[/]")
     for problem in found.problems:
         out.print(f"[yellow]![/] {escape(problem.pointer)}: {escape(problem.message)}")
 
@@ -120,28 +114,19 @@ def _bars() -> Iterator[Progress]:
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def _details(audience: AudienceDetails) -> Table:
-    table = Table(show_header=False, box=None, width=_TABLE_WIDTH)
-    table.add_row("Name", escape(audience.name))
-    table.add_row("Id", str(audience.id))
-    table.add_row("Status", _status(audience))
-    table.add_row("Members", _members(audience))
-    table.add_row("Kind", _kind(audience))
-    for use in audience.used_by.messages:
-        table.add_row("Message", f"{escape(use.name)}  [dim]{use.id}[/]")
-    for use in audience.used_by.audiences:
-        table.add_row("Audience", f"{escape(use.name)}  [dim]{use.id}[/]")
-    return table
+def _details(audience: AudienceDetails) -> Iterator[tuple[str, str]]:
+    yield "Name", escape(audience.name)
+    yield "Id", str(audience.id)
+    yield "Status", _status(audience)
+    yield "Members", _members(audience)
+    yield "Kind", _kind(audience)
+    for kind, uses in (("message", audience.used_by.messages), ("audience", audience.used_by.audiences)):
+        for use in uses:
+            yield "Used by", f"{kind} {escape(use.name)}  [dim]{use.id}[/]"
 
 
 def _kind(audience: Audience) -> str:
-    return "list" if audience.rule is None else "rule"
-
-
-def _in_order(audience: Audience) -> str:
-    """The rule as people write it: Postgres keeps the fields of an object in an order of its own."""
-    rule = audience.rule if audience.problems else to_json(parse_rule(audience.rule))
-    return json.dumps(rule, indent=2, ensure_ascii=False)
+    return "static" if audience.rule is None else "rule"
 
 
 def _status(audience: Audience) -> str:
@@ -155,7 +140,7 @@ def _members(audience: AudienceDetails) -> str:
         return "nobody can tell"
     if audience.exact:
         return f"{audience.member_count:,}"
-    return f"about {audience.member_count:,}  [dim]estimated from {audience.sampled or 0:,} customers[/]"
+    return f"about {audience.member_count:,}  [dim]estimated from {counted(audience.sampled or 0, 'customer')}[/]"
 
 
 def _fields(audience: Audience) -> object:

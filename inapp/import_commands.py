@@ -15,15 +15,16 @@ from sqlalchemy.exc import DBAPIError
 
 from inapp.console import err, fail, out
 from inapp.database import database_url, reaching_database
-from inapp.imports.check import Rejected, check
-from inapp.imports.lines import UnreadableFileError
-from inapp.imports.place import AlreadyImportedError, OvertakenError, Place, UnknownOrgError
+from inapp.imports.position import AlreadyImportedError, OvertakenError, Position, UnknownOrgError
+from inapp.imports.progress_bar import ProgressBar
+from inapp.imports.reading.check import Rejected, check
+from inapp.imports.reading.lines import FileReadError, UnreadableFileError
+from inapp.imports.reading.source import FileChangedError, Format, Source, format_of
 from inapp.imports.report import Report, ReportError, ReportInUseError
 from inapp.imports.run import Run, chunks
-from inapp.imports.source import FileChangedError, Format, Source, format_of
 from inapp.imports.tally import TYPES, Tally
-from inapp.imports.watching import Watch
-from inapp.options import DEFAULT_DATA_DIR, DataDir
+from inapp.options import DEFAULT_DATA_DIR, DataDir, read_id
+from inapp.wording import counted
 from store.connect import create_engine
 from wire import times
 
@@ -42,7 +43,10 @@ def _group() -> None:
 @app.command()
 def customers(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="One customer a line: NDJSON or CSV, in UTF-8.")],
-    org_id: Annotated[UUID, typer.Option("--org", help="The org's id.")],
+    org_id: Annotated[
+        UUID | None,
+        typer.Option("--org", metavar="ORG", help="The org's id. Only a dry run goes without.", parser=read_id),
+    ] = None,
     format_: Annotated[Format | None, typer.Option("--format", help="Where the file's name does not say it.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and write nothing.")] = False,
     report: Annotated[
@@ -53,10 +57,11 @@ def customers(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Set the traits of many customers. Stopped in between, the same command goes on where it was."""
-    format_ = format_ or _format(path)
+    if org_id is None and not dry_run:
+        raise typer.BadParameter("whose customers are these? Only --dry-run goes without.", param_hint="--org")
     with _complaining(), _opened(path) as file:
-        source = Source(file, path.name, format_)
-        if dry_run:
+        source = Source(file, path.name, format_ or _format(path))
+        if org_id is None or dry_run:
             _dry_run(source)
         else:
             _import(source, _report(path, report), org_id, again, database_url(data_dir))
@@ -64,16 +69,16 @@ def customers(
 
 def _import(source: Source, report: Report, org_id: UUID, again: bool, url: str) -> None:
     started_s = time.monotonic()
-    with report, Watch(source.size_bytes) as watch:
-        watch.phase("Fingerprint")
-        digest = source.digest(lambda byte: watch.at(byte, 0))
-        run = Run(org_id, source, digest, report, again, watch)
-        with _saying_where(run):
-            place = asyncio.run(_run(run, url))
-    _say_done(place, report, watch.lines, time.monotonic() - started_s)
+    with report, ProgressBar(source.size_bytes) as bar:
+        bar.phase("Fingerprint")
+        digest = source.digest(lambda byte: bar.at(byte, 0))
+        run = Run(org_id, source, digest, report, again, bar)
+        with reaching_database(), _saying_where(run):
+            position = asyncio.run(_run(run, url))
+    _say_done(position, report, bar.lines, time.monotonic() - started_s)
 
 
-async def _run(run: Run, url: str) -> Place:
+async def _run(run: Run, url: str) -> Position:
     postgres = create_engine(url, pool_size=1)
     try:
         return await run.whole(postgres)
@@ -81,10 +86,10 @@ async def _run(run: Run, url: str) -> Place:
         await postgres.dispose()
 
 
-def _say_done(place: Place, report: Report, lines: int, seconds: float) -> None:
+def _say_done(position: Position, report: Report, lines: int, seconds: float) -> None:
     rate = f"[dim]{seconds:.1f} s, {lines / seconds:,.0f} lines/s[/]"
-    out.print(f"[green]✓[/] {place.accepted:,} lines imported, {place.rejected:,} rejected  {rate}")
-    if place.rejected:
+    out.print(f"[green]✓[/] {counted(position.accepted, 'line')} imported, {position.rejected:,} rejected  {rate}")
+    if position.rejected:
         out.print(f"[yellow]![/] The rejected lines, each with its reason: {escape(str(report.path))}")
         raise typer.Exit(SOME_REJECTED)
 
@@ -97,7 +102,7 @@ def _saying_where(run: Run) -> Iterator[None]:
     except KeyboardInterrupt:
         err.print(_stopped(run))
         raise typer.Exit(INTERRUPTED) from None
-    except (OSError, DBAPIError, ReportError):
+    except (OSError, DBAPIError, FileReadError, ReportError):
         err.print(_stopped(run))
         raise
 
@@ -105,24 +110,24 @@ def _saying_where(run: Run) -> Iterator[None]:
 def _stopped(run: Run) -> str:
     if run.handed_over:
         return "Every line is in the recorder's hands. It applies what is left when it runs; nothing is lost."
-    if run.place is None:
+    if run.position is None:
         return "Stopped before the first line."
-    return f"Stopped at line {run.place.next_line:,}. Run the same command again to go on there."
+    return f"Stopped at line {run.position.next_line:,}. Run the same command again to go on there."
 
 
 def _dry_run(source: Source) -> None:
     tally = Tally()
-    with Watch(source.size_bytes) as watch:
-        watch.phase("Dry run")
+    with ProgressBar(source.size_bytes) as bar:
+        bar.phase("Dry run")
         for chunk in chunks(source.records()):
             for record in chunk:
                 tally.add(check(record))
-            watch.at(chunk[-1].end_byte, len(chunk))
+            bar.at(chunk[-1].end_byte, len(chunk))
     for table in _tables(tally):
         out.print(table)
     for advice in tally.advice(source.columns or ()):
         out.print(f"[yellow]![/] {escape(advice)}")
-    out.print(f"{tally.good:,} good lines, {tally.bad.total():,} bad ones. Nothing was written.")
+    out.print(f"{counted(tally.good, 'good line')}, {counted(tally.bad.total(), 'bad one')}. Nothing was written.")
     if tally.bad:
         raise typer.Exit(SOME_REJECTED)
 
@@ -156,13 +161,23 @@ def _format(path: Path) -> Format:
 
 def _report(path: Path, given: Path | None) -> Report:
     report = given or path.with_name(path.name + ".rejected.ndjson")
-    if report.exists() and report.samefile(path):
+    if _is_same(report, path):
         fail("The report would take the place of the file itself: give another --report.")
     return Report(report)
 
 
+def _is_same(report: Path, path: Path) -> bool:
+    """Whatever keeps us from seeing the report keeps us from writing it, which then says so."""
+    try:
+        return report.samefile(path)
+    except OSError:
+        return False
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
+    if path.is_dir():
+        fail(f"{path} is a folder: import its files one by one.")
     if not path.is_file():
         said = "no file: an import reads it twice, so that it can go on later. Save what comes from a pipe first."
         fail(f"{path} is {said}" if path.exists() or str(path) == "-" else f"There is no file {path}.")
@@ -177,14 +192,13 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _complaining() -> Iterator[None]:
     try:
-        with reaching_database():
-            yield
+        yield
     except (UnreadableFileError, ReportError) as error:
         fail(str(error))
     except UnknownOrgError:
         fail("There is no org with this id.")
     except AlreadyImportedError as error:
-        counts = f"{error.accepted:,} lines imported, {error.rejected:,} rejected"
+        counts = f"{counted(error.accepted, 'line')} imported, {error.rejected:,} rejected"
         fail(f"This file was imported at {times.to_iso(error.finished_ms)} ({counts}). --again imports it anew.")
     except (OvertakenError, ReportInUseError):
         fail("Another import of this file is at work.")

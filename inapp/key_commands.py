@@ -2,24 +2,19 @@
 
 import json
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.audit.service import Actor
 from admin.keys import service
-from admin.keys.schemas import CreatedKey
+from admin.keys.schemas import CreatedKey, Key
 from admin.orgs.service import get_org
-from inapp.console import out
+from inapp.console import out, print_rows
 from inapp.database import in_transaction
-from inapp.options import DEFAULT_DATA_DIR, AsJson, DataDir, OrgId
+from inapp.options import DEFAULT_DATA_DIR, AsJson, DataDir, KeyId, OrgId
 from service.clock import wall_now_ms
-
-_TABLE_WIDTH = 150
-"""Ids are there to be copied: a narrow terminal wraps the lines, it must not cut them."""
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 
@@ -53,17 +48,13 @@ def create(
 def list_keys(org_id: OrgId, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """List an org's keys, the revoked ones too."""
     listed = in_transaction(data_dir, lambda connection: service.list_keys(connection, org_id))
-    table = Table("Id", "Name", "Kind", "Env", "Role", "Ends with", "Made", "Revoked", box=None, width=_TABLE_WIDTH)
-    for key in listed:
-        made, revoked = key.created_at[:10], (key.revoked_at or "")[:10]
-        table.add_row(str(key.id), escape(key.name), key.kind, key.env, key.role or "", f"…{key.hint}", made, revoked)
-    out.print(table, crop=False)
+    print_rows(map(_row, listed), ("Id", "Name", "Kind", "Env", "Role", "Ends with", "Made", "Revoked"))
 
 
 @app.command()
 def revoke(
     org_id: OrgId,
-    key_id: Annotated[UUID, typer.Argument(metavar="KEY", help="The key's id, as `inapp key list` shows it.")],
+    key_id: KeyId,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Revoke a key: it is refused from then on, on the edge within a second."""
@@ -71,3 +62,8 @@ def revoke(
         data_dir, lambda connection: service.revoke_key(connection, Actor.cli(org_id), key_id, wall_now_ms())
     )
     out.print(f"Revoked {escape(key.name)} (…{key.hint}).")
+
+
+def _row(key: Key) -> tuple[str, ...]:
+    made, revoked = key.created_at[:10], (key.revoked_at or "")[:10]
+    return str(key.id), escape(key.name), key.kind, key.env, key.role or "", f"…{key.hint}", made, revoked

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engine.features import features_of
 from recorder import feature_lock
 from store import outbox
-from store.features import mark_preparing, rules_of
+from store.audiences import read_audiences
+from store.features import mark_preparing
 from store.tables import event_features, orgs
 from store.tables import outbox as outbox_rows
 from wire.features import MOST_FEATURES, MOST_MOMENTS, Feature
@@ -72,7 +73,7 @@ class Asked:
 
 async def read_asked(connection: AsyncConnection, org_id: UUID) -> Asked:
     """What is published may still need what no rule asks for; nor is it known what an unreadable rule asks."""
-    stored = await rules_of(connection, org_id)
+    stored = await read_audiences(connection, org_id)
     kept = select(_c.id, _c.kept).where(_c.org_id == org_id, _c.kept > 0)
     unpublished = select(exists().where(outbox_rows.c.org_id == org_id))
     return Asked(

@@ -6,7 +6,8 @@ from sqlalchemy.exc import DBAPIError
 
 _REFUSED = re.compile(r"(22|23|54)...")
 _FAULTY = re.compile(r"(0A|22|23|42|54)...")
-_CONFLICT = frozenset({"40001", "40P01"})
+_CONFLICT = frozenset({"40001", "40P01", "55P03"})
+"""Serialization failure, deadlock, lock not available in time."""
 
 
 class RefusedError(Exception):

@@ -11,6 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _SHARED = text("SELECT pg_advisory_xact_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS locks (key)")
+_PATIENCE = text("SELECT set_config('lock_timeout', '100ms', true)")
+"""Whoever stores events queues behind one who waits to have the lock alone, so nobody waits for that for long."""
 _ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 
 _LOW_BITS = (1 << 64) - 1
@@ -24,6 +26,8 @@ async def share(connection: AsyncConnection, org_ids: Iterable[UUID]) -> None:
 
 
 async def take_alone(connection: AsyncConnection, org_id: UUID) -> None:
+    """Raises DBAPIError (55P03) when others hold it for long: let them pass, and try again."""
+    await connection.execute(_PATIENCE)
     await connection.execute(_ALONE, {"key": _key(org_id)})
 
 

@@ -20,6 +20,7 @@ from recorder.project import Projector
 from recorder.stopping import run_to_end
 from service.logs import one_line
 from store.connect import OUTBOX_CHANNEL, listening
+from store.features import progress_of
 from store.tables import event_features
 
 log = structlog.get_logger("features")
@@ -29,6 +30,9 @@ POLL_S = 1.0
 
 CUSTOMERS_AT_ONCE = 500
 """In one chunk, at most."""
+
+_FEWEST_CUSTOMERS = 25
+"""Of still smaller chunks most of the time would go into planning and committing, and a large org would never end."""
 
 _LONG_CHUNK_S = 0.1
 """Customers of a chunk are locked for so long, or chunks get smaller."""
@@ -45,9 +49,8 @@ _MARKS = text(
 _UNFINISHED = text("SELECT DISTINCT org_id FROM event_features WHERE ready < kept OR kept = 0")
 
 _c = event_features.c
-_PROGRESS = select(func.count(), func.coalesce(func.sum(_c.done), 0), func.coalesce(func.sum(_c.total), 0)).where(
-    _c.ready < _c.kept
-)
+_PERCENT = func.coalesce(_c.done * 100 / func.nullif(_c.total, 0), 0)
+_PROGRESS = select(func.count(), func.coalesce(func.avg(_PERCENT), 0)).where(_c.ready < _c.kept)
 
 
 class Mark(NamedTuple):
@@ -79,7 +82,8 @@ class Features:
                 await run_to_end(self.look())
                 await self._work(until_s)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), max(until_s - time.monotonic(), 0))
+                    async with asyncio.timeout(until_s - time.monotonic()):
+                        await self._wake.wait()
         raise ConnectionError("the connection that listens to the outbox is closed")
 
     async def look(self) -> None:
@@ -111,9 +115,8 @@ class Features:
     async def progress(self) -> dict[str, int]:
         """Features whose past is being gathered, and how far that is."""
         async with self._postgres.connect() as connection:
-            preparing, done, total = (await connection.execute(_PROGRESS)).one()
-        share = int(done * 100 // total) if total else 0
-        return {"preparing": preparing, "percent": min(share, 99) if preparing else 100}
+            preparing, percent = (await connection.execute(_PROGRESS)).one()
+        return {"preparing": preparing, "percent": progress_of(percent, ready=not preparing)}
 
     async def _work(self, until_s: float) -> None:
         """Leaves as much time to others as it takes."""
@@ -180,5 +183,5 @@ class Features:
 def _next_size(size: int, took_s: float) -> int:
     """Of chunks: smaller after one that took long, because of customers with many events, larger after a quick one."""
     if took_s > _LONG_CHUNK_S:
-        return max(size // 2, 1)
+        return max(size // 2, min(size, _FEWEST_CUSTOMERS))
     return min(size * 2, CUSTOMERS_AT_ONCE) if took_s < _LONG_CHUNK_S / 2 else size

@@ -3,7 +3,7 @@
 A chunk's rings are replaced, never added to, and the cursor moves on only once they are in Redis. So a chunk that is
 done again, by whomever, has the same result. Events that are stored meanwhile are in the rings wherever the cursor is:
 the features were adopted before (`recorder.feature_lock`). Nor can what a visitor did slip past the cursor with a
-claim: in the order of subjects all visitors come before all users.
+claim: in the order of subjects all visitors come before all users, and a chunk is looked at again once it is locked.
 """
 
 from collections.abc import Collection, Iterable
@@ -36,12 +36,15 @@ from store.rule_sql import feature_condition
 from store.tables import event_features, events, orgs
 from wire.features import Feature
 
+FEATURES_AT_ONCE = 25
+"""In one pass: each takes a query a chunk, while the chunk's customers are locked."""
+
 _c = event_features.c
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One way through an org's customers, for all features that are equally far: gathered up to the subject `after`."""
+    """One way through an org's customers, for features that are equally far: gathered up to the subject `after`."""
 
     org_id: UUID
     features: tuple[Feature, ...]
@@ -95,7 +98,7 @@ async def next_pass(connection: AsyncConnection, org_id: UUID) -> Pass | None:
     if not rows:
         return None
     after = max((row.after for row in rows if row.after is not None), default=None)
-    mine = [row for row in rows if row.after == after]
+    mine = [row for row in rows if row.after == after][:FEATURES_AT_ONCE]
     return Pass(
         org_id,
         tuple(Feature.from_fields([row.event, row.where, row.kept]) for row in mine),
@@ -119,8 +122,7 @@ async def gather_chunk(connection: AsyncConnection, begun: Pass, size: int) -> C
     standing = (await connection.execute(select(func.count()).where(begun.stands))).scalar_one()
     if standing < len(begun.features):
         return None
-    place = {"org_id": begun.org_id, "after": begun.after, "size": size}
-    subjects = list((await connection.execute(_LOCK_NEXT, place)).scalars())
+    subjects = await _lock_next(connection, begun, size)
     made = await made_rings(connection, begun.org_id, subjects, begun.features)
     owners = [CustomerKey(begun.org_id, subject) for subject in subjects]
     changed = await rings.replace(connection, owners, begun.feature_ids, made)
@@ -132,6 +134,19 @@ async def gather_chunk(connection: AsyncConnection, begun: Pass, size: int) -> C
         # Also those whose rings were so already: a recorder that died may not have projected them.
         to_project=frozenset(changed | {key.owner for key in made}),
     )
+
+
+async def _lock_next(connection: AsyncConnection, begun: Pass, size: int) -> list[str]:
+    """Looks again until nobody new is among them.
+
+    While it waits for a visitor, a claim may make the visitor's past that of a user who was not there when it began to
+    look. Once the visitors are locked nothing of theirs can move.
+    """
+    place = {"org_id": begun.org_id, "after": begun.after, "size": size}
+    subjects: list[str] | None = None
+    while (found := list((await connection.execute(_LOCK_NEXT, place)).scalars())) != subjects:
+        subjects = found
+    return found
 
 
 async def move_on(connection: AsyncConnection, begun: Pass, chunk: Chunk) -> None:

@@ -57,7 +57,8 @@ class Inbox:
                 wake.clear()
                 await run_to_end(self.work_off())
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), POLL_S)
+                    async with asyncio.timeout(POLL_S):
+                        await wake.wait()
         raise ConnectionError("the connection that listens to the inbox is closed")
 
     async def work_off(self) -> None:

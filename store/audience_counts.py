@@ -85,7 +85,7 @@ async def membership_of(
 ) -> list[LeafResult] | None:
     """Each leaf of the rule, left to right, and whether it holds for the customer; None: there is no such customer.
 
-    A reference to an audience is one leaf, with the truth of that audience. `engine.reasons.verdict` says of the
+    A reference to an audience is one leaf, with the truth of that audience. `engine.reasons.holds` says of the
     results whether the whole rule holds, `engine.reasons.deciding` which of them make it so.
     """
     conditions = leaf_conditions(rule, org_id=org_id, rules=rules, now_ms=now_ms)

@@ -3,19 +3,15 @@
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, cast, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.features import preparing
+from store.audiences import read_audiences
 from store.tables import audiences, event_features
-from wire import codec
-from wire.codec import DecodeError
 from wire.features import Feature
-from wire.rule_tree import Rule
-from wire.rules import RuleError, parse_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +25,13 @@ class Gathered:
 
     @property
     def percent(self) -> int:
-        """100 only when all that is kept is there."""
-        if self.ready >= self.feature.kept:
-            return 100
-        return min(self.done * 100 // self.total, 99) if self.total else 0
+        share = self.done * 100 // self.total if self.total else 0
+        return progress_of(share, ready=self.ready >= self.feature.kept)
+
+
+def progress_of(percent: float, *, ready: bool) -> int:
+    """What is told of something that is so far gathered: 100 exactly once it is ready."""
+    return 100 if ready else min(int(percent), 99)
 
 
 async def gathered_of(connection: AsyncConnection, org_id: UUID) -> dict[str, Gathered]:
@@ -46,32 +45,12 @@ async def gathered_of(connection: AsyncConnection, org_id: UUID) -> dict[str, Ga
     return found
 
 
-class StoredRules(NamedTuple):
-    """Of an org's audiences, by their ids, static ones left out. The compiler reports what cannot be read."""
-
-    rules: dict[str, Rule]
-    unreadable: list[str]
-
-
-async def rules_of(connection: AsyncConnection, org_id: UUID) -> StoredRules:
-    """JSON is parsed here and not by the driver, where one unreadable value would fail the whole org."""
-    rule = cast(audiences.c.rule, Text).label("rule")
-    named = select(audiences.c.id, rule).where(audiences.c.org_id == org_id, audiences.c.rule.is_not(None))
-    stored = StoredRules({}, [])
-    for row in await connection.execute(named):
-        try:
-            stored.rules[str(row.id)] = parse_rule(codec.from_json(row.rule))
-        except (RuleError, DecodeError):
-            stored.unreadable.append(str(row.id))
-    return stored
-
-
 async def mark_preparing(connection: AsyncConnection, org_id: UUID) -> list[UUID]:
     """Brings `audiences.preparing` up to date; returns the audiences that are ready only now.
 
     The caller holds the org's row, so that nobody changes a rule or a feature meanwhile.
     """
-    rules = (await rules_of(connection, org_id)).rules
+    rules = (await read_audiences(connection, org_id)).rules
     waiting = preparing(rules, ready_of(await gathered_of(connection, org_id)))
     mine = audiences.c.org_id == org_id
     named = [UUID(audience_id) for audience_id in waiting]

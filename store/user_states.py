@@ -24,7 +24,9 @@ _RINGS = text(
     """
     SELECT rings.subject, feature_id, recent_ms
     FROM unnest(CAST(:subjects AS text[])) AS asked (subject)
-    JOIN event_rings AS rings ON rings.org_id = :org_id AND rings.subject = asked.subject
+    CROSS JOIN LATERAL (
+        SELECT * FROM event_rings WHERE org_id = :org_id AND subject = asked.subject OFFSET 0
+    ) AS rings
     """
 )
 

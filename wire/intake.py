@@ -111,7 +111,8 @@ def _event_type(raw: Mapping[str, Any]) -> str:
     if not isinstance(value, str) or event_type_flaw(value):
         raise EventError(*INVALID_EVENT_TYPE)
     if value == events.UPDATED:
-        raise EventError("event_type_reserved", f"{events.UPDATED} is ours; an app sends {events.IDENTIFIED}.")
+        message = f"{events.UPDATED} is made by upserts and imports; to set traits from an app send {events.IDENTIFIED}."
+        raise EventError("event_type_reserved", message)
     return value
 
 

@@ -37,7 +37,8 @@ _MOMENT: Final = _TextOperand(
     lambda text: "T" in text and moment_ms(text) is not None,
     Flaw(
         "invalid_timestamp",
-        "Give a date and time with its offset, like 2026-12-01T09:00:00Z or 2026-12-01T09:00:00+01:00.",
+        "Give a date and time with its offset, like 2026-12-01T09:00:00Z or 2026-12-01T09:00:00+01:00;"
+        " a date alone is not enough here.",
     ),
 )
 _DURATION: Final = _TextOperand(

@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from admin import payloads
 from admin.answers import Page
 from admin.audiences import member_queries, queries
-from admin.audiences.rules import usable_rules
-from admin.audiences.schemas import MAX_MEMBERS_AT_ONCE, ConditionHeld, MembersChange, Membership
+from admin.audiences.schemas import MAX_MEMBERS_AT_ONCE, ConditionHeld, MembersChange, MembershipAnswer
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.customers.queries import select_customer
@@ -20,10 +19,11 @@ from admin.customers.service import readable_subject
 from admin.errors import conflict, not_found
 from admin.paging import PageQuery
 from admin.subjects import CustomerRef
-from engine.reasons import deciding, verdict
+from engine.reasons import deciding, holds
 from service.errors import ApiError, invalid_payload
 from store import inbox
 from store.audience_counts import EXACT_TIMEOUT_MS, LeafResult, membership_of
+from store.audiences import read_audiences
 from store.limits import TooSlowError, limited
 from wire import subjects
 from wire.problems import Problem
@@ -34,7 +34,7 @@ async def list_members(
     connection: AsyncConnection, org_id: UUID, audience_id: UUID, query: PageQuery, now_ms: int
 ) -> Page[CustomerRef]:
     row = await queries.get_audience(connection, org_id, audience_id)
-    rules = usable_rules(await queries.rules_of(connection, org_id))
+    rules = (await read_audiences(connection, org_id)).usable_rules
     found = member_queries.of_audience(row, rules, now_ms)
     if found is None:
         raise _broken()
@@ -44,13 +44,13 @@ async def list_members(
 
 async def get_membership(
     connection: AsyncConnection, org_id: UUID, audience_id: UUID, user_id: str, now_ms: int
-) -> Membership:
+) -> MembershipAnswer:
     """404 for customers of whom nothing is known, unless they are on the list."""
     row = await queries.get_audience(connection, org_id, audience_id)
     subject = readable_subject(user_id)
     if row.rule is None:
         return await _listed(connection, row, subject)
-    rules = usable_rules(await queries.rules_of(connection, org_id))
+    rules = (await read_audiences(connection, org_id)).usable_rules
     rule = rules.get(str(audience_id))
     if rule is None:
         raise _broken()
@@ -62,21 +62,21 @@ async def get_membership(
     return _explained(rule, leaves)
 
 
-async def _listed(connection: AsyncConnection, row: Row[Any], subject: str) -> Membership:
+async def _listed(connection: AsyncConnection, row: Row[Any], subject: str) -> MembershipAnswer:
     member = await member_queries.is_listed(connection, row.org_id, row.id, subject)
     if not member and await select_customer(connection, row.org_id, subject) is None:
         raise not_found()
-    return Membership(member=member, conditions=[])
+    return MembershipAnswer(member=member, conditions=[])
 
 
-def _explained(rule: Rule, leaves: Sequence[LeafResult]) -> Membership:
-    holding = {leaf.pointer: leaf.holds for leaf in leaves}
-    reasons = frozenset(deciding(rule, holding.__getitem__))
+def _explained(rule: Rule, leaves: Sequence[LeafResult]) -> MembershipAnswer:
+    leaf_holds = {leaf.pointer: leaf.holds for leaf in leaves}.__getitem__
+    reasons = frozenset(deciding(rule, leaf_holds))
     conditions = [
         ConditionHeld(pointer=leaf.pointer, condition=leaf.condition, holds=leaf.holds, decides=leaf.pointer in reasons)
         for leaf in leaves
     ]
-    return Membership(member=verdict(rule, holding.__getitem__), conditions=conditions)
+    return MembershipAnswer(member=holds(rule, leaf_holds), conditions=conditions)
 
 
 @contextmanager

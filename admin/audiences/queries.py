@@ -5,8 +5,7 @@ from uuid import UUID
 from sqlalchemy import Row, Uuid, any_, delete, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admin.audiences.rules import Others
-from admin.audiences.schemas import Use
+from admin.audiences.schemas import MessageUse
 from admin.errors import not_found
 from admin.messages.stored import readable
 from admin.paging import Place, newest_first
@@ -43,18 +42,6 @@ async def id_of_name(connection: AsyncConnection, org_id: UUID, name: str) -> UU
     return found
 
 
-async def every_audience(connection: AsyncConnection, org_id: UUID) -> Sequence[Row[Any]]:
-    """By name."""
-    query = select(*_COLUMNS).where(_a.org_id == org_id).order_by(_a.name)
-    return (await connection.execute(query)).all()
-
-
-async def rules_of(connection: AsyncConnection, org_id: UUID) -> Others:
-    """Of every audience of the org."""
-    rows = await connection.execute(select(_a.id, readable(_a.rule)).where(_a.org_id == org_id))
-    return {row.id: row.rule for row in rows}
-
-
 async def update_audience(connection: AsyncConnection, org_id: UUID, audience_id: UUID, values: dict[str, Any]) -> None:
     await connection.execute(update(audiences).where(_a.org_id == org_id, _a.id == audience_id).values(**values))
 
@@ -63,7 +50,7 @@ async def delete_audience(connection: AsyncConnection, org_id: UUID, audience_id
     await connection.execute(delete(audiences).where(_a.org_id == org_id, _a.id == audience_id))
 
 
-async def messages_using(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> list[Use]:
+async def messages_using(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> list[MessageUse]:
     """Archived ones too: they keep what they were."""
     m = in_app_messages.c
     uses = or_(
@@ -71,10 +58,6 @@ async def messages_using(connection: AsyncConnection, org_id: UUID, audience_id:
         literal(audience_id, Uuid) == any_(m.exclude_audience_ids),
         m.trigger["audienceId"].astext == str(audience_id),
     )
-    query = select(m.id, m.name).where(m.org_id == org_id, uses).order_by(m.created_ms, m.id)
-    return [Use(id=row.id, name=row.name) for row in await connection.execute(query)]
-
-
-async def named(connection: AsyncConnection, org_id: UUID, audience_ids: Sequence[UUID]) -> list[Use]:
-    query = select(_a.id, _a.name).where(_a.org_id == org_id, _a.id.in_(audience_ids))
-    return [Use(id=row.id, name=row.name) for row in await connection.execute(query.order_by(_a.name))]
+    query = select(m.id, m.name, m.archived_ms).where(m.org_id == org_id, uses).order_by(m.created_ms, m.id)
+    rows = await connection.execute(query)
+    return [MessageUse(id=row.id, name=row.name, archived=row.archived_ms is not None) for row in rows]

@@ -6,41 +6,40 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admin.audiences import queries
-from admin.audiences.rules import usable_rules
+from engine.audiences import Audiences
 from engine.features import features_of
-from store.features import Gathered, gathered_of
+from store.audiences import read_audiences
+from store.features import Gathered, gathered_of, progress_of
 from wire.features import Feature
-from wire.rule_tree import Rule, reachable
 
-READY = 100
-_ALMOST = 99
+_READY = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Of all of an org's audiences. `rules`: the usable ones; `gathered`: by feature id."""
+    """Of all of an org's audiences. `gathered`: by feature id."""
 
-    rules: Mapping[str, Rule]
+    audiences: Audiences
     gathered: Mapping[str, Gathered]
 
     def percent(self, audience_id: UUID, preparing: bool) -> int:
         """The least of the features that decide the audience; 100 only once it is ready."""
-        rule = self.rules.get(str(audience_id))
-        if not preparing or rule is None:
-            return READY
-        needed = features_of([rule, *reachable(rule, self.rules).values()])
-        return min((self._percent_of(feature) for feature in needed.values()), default=_ALMOST)
+        named = str(audience_id)
+        if not preparing or named not in self.audiences.usable:
+            return _READY
+        rules = self.audiences.rules
+        needed = features_of(rules[id_] for id_ in self.audiences.with_references([named]) if id_ in rules)
+        least = min((self._percent_of(feature) for feature in needed.values()), default=_READY)
+        return progress_of(least, ready=False)
 
     def _percent_of(self, feature: Feature) -> int:
         gathered = self.gathered.get(feature.id)
         if gathered is None:
             return 0
         if gathered.ready >= feature.kept:
-            return _ALMOST
+            return _READY
         return gathered.percent if gathered.feature.kept >= feature.kept else 0
 
 
 async def readiness_of(connection: AsyncConnection, org_id: UUID) -> Readiness:
-    rules = usable_rules(await queries.rules_of(connection, org_id))
-    return Readiness(rules, await gathered_of(connection, org_id))
+    return Readiness(await read_audiences(connection, org_id), await gathered_of(connection, org_id))

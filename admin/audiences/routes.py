@@ -12,7 +12,7 @@ from admin.audiences.schemas import (
     Count,
     MembersChange,
     MembersChanged,
-    Membership,
+    MembershipAnswer,
     NewAudience,
     Preview,
 )
@@ -92,7 +92,7 @@ async def list_members(
     return success(await member_service.list_members(connection, viewer.org_id, audience_id, query, now_ms))
 
 
-@router.get("/{id}/members/{userId:path}", response_model=Envelope[Membership], responses=_UNREADABLE)
+@router.get("/{id}/members/{userId:path}", response_model=Envelope[MembershipAnswer], responses=_UNREADABLE)
 async def get_membership(
     viewer: Viewer, connection: Transaction, now_ms: MomentMs, audience_id: PathId, user_id: UserId
 ) -> Response:

@@ -117,10 +117,16 @@ class Use(Answer):
     name: str
 
 
+class MessageUse(Use):
+    """An archived message does not change any more: only deleting it lets go of the audience."""
+
+    archived: bool
+
+
 class Uses(Answer):
     """What names the audience; while anything does, it cannot be deleted."""
 
-    messages: list[Use]
+    messages: list[MessageUse]
     audiences: list[Use]
 
 
@@ -148,7 +154,7 @@ class AudienceDetails(Audience):
         sampled=25_000,
         sample=_COUNT["sample"],
         usedBy={
-            "messages": [{"id": "019b7f5e-0000-7000-8000-000000000001", "name": "Upgrade nudge"}],
+            "messages": [{"id": "019b7f5e-0000-7000-8000-000000000001", "name": "Upgrade nudge", "archived": False}],
             "audiences": [],
         },
     )
@@ -169,7 +175,7 @@ class ConditionHeld(Answer):
     decides: bool
 
 
-class Membership(Answer):
+class MembershipAnswer(Answer):
     """`conditions`: every one of the rule, from left to right; none where a list says who is in."""
 
     model_config = example(

@@ -11,7 +11,7 @@ from admin import payloads
 from admin.answers import Page
 from admin.audiences import member_queries, queries
 from admin.audiences.readiness import Readiness, readiness_of
-from admin.audiences.rules import read_rule, readable_rules, stored_problems, usable_rules
+from admin.audiences.rules import in_order, read_rule
 from admin.audiences.schemas import (
     Audience,
     AudienceDetails,
@@ -19,6 +19,7 @@ from admin.audiences.schemas import (
     Count,
     NewAudience,
     Preview,
+    Use,
     Uses,
 )
 from admin.audit import service as audit
@@ -27,12 +28,19 @@ from admin.errors import conflict
 from admin.orgs.queries import lock_org
 from admin.paging import PageQuery, page, read_place
 from store import features, outbox
+from store.audiences import read_audiences
 from store.ids import new_id
 from store.rule_sql import rule_condition
 from wire import times
 from wire.problems import Problem
 from wire.rule_tree import audience_refs, to_json
 from wire.rules import parse_rule
+
+_IN_USE = "Messages or other audiences use this audience; see details, and take it out of them first."
+_IN_USE_ARCHIVED = (
+    "Messages or other audiences use this audience; see details. Take it out of them, or delete those that are"
+    " archived, first."
+)
 
 
 async def create_audience(connection: AsyncConnection, actor: Actor, payload: object, now_ms: int) -> Audience:
@@ -70,7 +78,7 @@ async def get_audience(connection: AsyncConnection, org_id: UUID, audience_id: U
     readiness = await readiness_of(connection, org_id)
     shown = _show(row, readiness).model_dump()
     used_by = await _uses(connection, org_id, audience_id)
-    members = member_queries.of_audience(row, readiness.rules, now_ms)
+    members = member_queries.of_audience(row, readiness.audiences.usable_rules, now_ms)
     if members is None:
         return AudienceDetails(**shown, member_count=None, exact=False, sampled=None, sample=[], used_by=used_by)
     counted = (await member_queries.counted(connection, members)).model_dump()
@@ -107,8 +115,8 @@ async def delete_audience(connection: AsyncConnection, actor: Actor, audience_id
     row = await queries.get_audience(connection, actor.org_id, audience_id, lock=True)
     uses = await _uses(connection, actor.org_id, audience_id)
     if uses.messages or uses.audiences:
-        message = "Messages or other audiences use this audience; see details, and take it out of them first."
-        raise conflict("audience_in_use", message, list(_use_details(uses)))
+        archived = any(message.archived for message in uses.messages)
+        raise conflict("audience_in_use", _IN_USE_ARCHIVED if archived else _IN_USE, list(_use_details(uses)))
     await queries.delete_audience(connection, actor.org_id, audience_id)
     await _audit(connection, actor, "delete", row, audit.difference(_document(row), {}), now_ms)
     await outbox.announce(connection, actor.org_id, now_ms)
@@ -116,10 +124,11 @@ async def delete_audience(connection: AsyncConnection, actor: Actor, audience_id
 
 async def preview(connection: AsyncConnection, org_id: UUID, payload: object, now_ms: int) -> Count:
     given = payloads.json_object(payload)
-    others = await queries.rules_of(connection, org_id)
+    others = await read_audiences(connection, org_id)
     reading = read_rule(given.get("rule"), "/rule", others) if "rule" in given else None
     payloads.read(Preview, given, reading.problems if reading else ())
-    condition = rule_condition(parse_rule(given["rule"]), org_id=org_id, rules=usable_rules(others), now_ms=now_ms)
+    rule, rules = parse_rule(given["rule"]), others.usable_rules
+    condition = rule_condition(rule, org_id=org_id, rules=rules, now_ms=now_ms)
     return await member_queries.counted(connection, member_queries.ruled(org_id, condition))
 
 
@@ -128,7 +137,7 @@ async def _rule_problems(
 ) -> list[Problem]:
     if given.get("rule") is None:
         return []
-    return read_rule(given["rule"], "/rule", await queries.rules_of(connection, org_id), audience_id).problems
+    return read_rule(given["rule"], "/rule", await read_audiences(connection, org_id), audience_id).problems
 
 
 def _kind_problems(before: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
@@ -144,17 +153,19 @@ async def _refuse_taken_name(connection: AsyncConnection, org_id: UUID, name: st
 
 
 async def _uses(connection: AsyncConnection, org_id: UUID, audience_id: UUID) -> Uses:
-    rules = readable_rules(await queries.rules_of(connection, org_id))
-    referring = [UUID(other_id) for other_id, rule in rules.items() if str(audience_id) in audience_refs(rule)]
+    others = await read_audiences(connection, org_id)
+    referring = [other_id for other_id, rule in others.rules.items() if str(audience_id) in audience_refs(rule)]
+    named = [Use(id=UUID(other_id), name=others.names[other_id]) for other_id in referring]
     return Uses(
         messages=await queries.messages_using(connection, org_id, audience_id),
-        audiences=await queries.named(connection, org_id, referring),
+        audiences=sorted(named, key=lambda use: use.name),
     )
 
 
 def _use_details(uses: Uses) -> Iterator[Problem]:
     for message in uses.messages:
-        yield Problem("", "used_by_message", f"{message.name} ({message.id})")
+        marked = ", archived" if message.archived else ""
+        yield Problem("", "used_by_message", f"{message.name} ({message.id}){marked}")
     for audience in uses.audiences:
         yield Problem("", "used_by_audience", f"{audience.name} ({audience.id})")
 
@@ -165,11 +176,11 @@ def _normal(rule: object) -> dict[str, object] | None:
 
 
 def _document(row: Row[Any]) -> dict[str, Any]:
-    return {"name": row.name, "description": row.description, "rule": row.rule}
+    return {"name": row.name, "description": row.description, "rule": in_order(row.rule)}
 
 
 def _show(row: Row[Any], readiness: Readiness) -> Audience:
-    problems = stored_problems(row.id, row.rule, readiness.rules)
+    problems = readiness.audiences.broken.get(str(row.id), ())
     return Audience(
         id=row.id,
         status="preparing" if row.preparing else "ready",

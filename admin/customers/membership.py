@@ -1,18 +1,15 @@
 """In which audiences a customer is, decided as the edges decide it."""
 
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from admin.audiences.queries import every_audience
-from admin.audiences.rules import usable_rules
+from engine.audiences import StoredAudience, read
 from engine.rules import Membership, compile_rules
+from store.audiences import stored_audiences
 from store.user_states import read_user_states
-from wire import codec
 from wire.userstate import UserState
 
 _COMPILED_ORGS = 16
@@ -20,22 +17,22 @@ _COMPILED_ORGS = 16
 
 
 class Standing(NamedTuple):
-    """`within`: rows of the audiences that the customer is in; `preparing`: of those that nobody can tell yet."""
+    """`within`: the audiences that the customer is in; `preparing`: of those that nobody can tell yet."""
 
-    within: list[Row[Any]]
-    preparing: list[Row[Any]]
+    within: list[StoredAudience]
+    preparing: list[StoredAudience]
 
 
 async def standing_of(connection: AsyncConnection, org_id: UUID, subject: str, now_ms: int) -> Standing:
     """By name. Audiences that cannot be used are in neither list."""
-    audiences = await every_audience(connection, org_id)
+    audiences = sorted(await stored_audiences(connection, org_id), key=lambda audience: audience.name)
     states = await read_user_states(connection, org_id, [subject])
-    ready = _ready(audiences)
+    ready = _compiled(tuple(audience for audience in audiences if not audience.preparing))
     mask, _ = _evaluated(ready, states.get(subject, UserState()), now_ms)
     within = ready.ids_of(mask)
     return Standing(
-        [row for row in audiences if str(row.id) in within],
-        [row for row in audiences if row.preparing],
+        [audience for audience in audiences if str(audience.id) in within],
+        [audience for audience in audiences if audience.preparing],
     )
 
 
@@ -43,12 +40,7 @@ def _evaluated(membership: Membership, state: UserState, now_ms: int) -> tuple[i
     return membership.evaluate(state.traits, state.rings, state.static_audiences, now_ms)
 
 
-def _ready(audiences: Iterable[Row[Any]]) -> Membership:
-    return _compiled(codec.canonical_json({str(row.id): row.rule for row in audiences if not row.preparing}))
-
-
 @lru_cache(maxsize=_COMPILED_ORGS)
-def _compiled(rules_json: bytes) -> Membership:
-    """Of the ids of audiences with their rules; null of a static one."""
-    others = {UUID(audience_id): rule for audience_id, rule in codec.from_json(rules_json).items()}
-    return compile_rules(usable_rules(others), [str(id_) for id_, rule in others.items() if rule is None])
+def _compiled(ready: tuple[StoredAudience, ...]) -> Membership:
+    audiences = read(ready)
+    return compile_rules(audiences.usable_rules, filter(audiences.is_static, audiences.names))

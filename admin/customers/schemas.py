@@ -77,7 +77,7 @@ class MessageSeen(Answer):
     converted_at: str | None
 
 
-class InAudience(Answer):
+class AudienceRef(Answer):
     id: UUID
     name: str
 
@@ -122,8 +122,8 @@ class CustomerDetails(Customer):
     )
 
     aliases: list[str]
-    audiences: list[InAudience]
-    preparing: list[InAudience]
+    audiences: list[AudienceRef]
+    preparing: list[AudienceRef]
     recent_events: list[RecentEvent]
     messages: list[MessageSeen]
 

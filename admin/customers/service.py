@@ -15,12 +15,12 @@ from admin.audit.service import Actor, Target
 from admin.customers import queries
 from admin.customers.membership import standing_of
 from admin.customers.schemas import (
+    AudienceRef,
     Customer,
     CustomerDetails,
     CustomerQuery,
     CustomerTraits,
     Import,
-    InAudience,
     MessageSeen,
     RecentEvent,
 )
@@ -29,6 +29,7 @@ from admin.errors import not_found, refused
 from admin.intake import Intake
 from admin.paging import encode_cursor, page, read_subject
 from admin.subjects import ref
+from engine.audiences import StoredAudience
 from service.errors import invalid_payload
 from store import inbox
 from store.ids import new_ids
@@ -137,8 +138,8 @@ def _seen(row: Row[Any]) -> MessageSeen:
     )
 
 
-def _named(row: Row[Any]) -> InAudience:
-    return InAudience(id=row.id, name=row.name)
+def _named(audience: StoredAudience) -> AudienceRef:
+    return AudienceRef(id=audience.id, name=audience.name)
 
 
 def _event(row: Row[Any]) -> RecentEvent:

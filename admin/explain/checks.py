@@ -8,12 +8,25 @@ from typing import Any
 from admin.explain import words
 from admin.explain.conditions import Described, what_must_change
 from admin.explain.scene import Rival
-from admin.explain.schemas import Audience, Check
+from admin.explain.schemas import (
+    AudiencesDetails,
+    CapDetails,
+    CapLimits,
+    Check,
+    Details,
+    EventDetails,
+    ExplainedAudience,
+    ExplainedProperty,
+    Outranking,
+    PlaceDetails,
+    SlotDetails,
+    WindowDetails,
+)
 from engine import decide, explain
 from engine.decide import Context
 from engine.rules import compile_where
 from wire import times
-from wire.bundle import CompiledMessage
+from wire.bundle import CompiledMessage, FrequencyCap
 from wire.rule_tree import Compare, Pattern
 from wire.rules import parse_pattern, parse_where
 from wire.userstate import Seen
@@ -21,7 +34,7 @@ from wire.userstate import Seen
 _MOST_SENTENCES = 3
 _NOTHING_SEEN = Seen()
 
-Said = tuple[str, dict[str, Any]]
+Said = tuple[str, Details]
 """The sentence, and the details."""
 
 
@@ -37,14 +50,12 @@ class Case:
 
     def check(self, check: explain.Check) -> Check:
         text, details = self._said(check)
-        if check.on_device:
-            details["onDevice"] = True
         if check.changes_ms is not None:
             text += (
                 f" {'It happens' if check.reason else 'That changes'} by itself at {times.to_iso(check.changes_ms)}."
             )
         return Check(
-            rule=check.rule,
+            check=check.name,
             passes=check.passes,
             reason=check.reason,
             text=text,
@@ -53,7 +64,7 @@ class Case:
         )
 
     def _said(self, check: explain.Check) -> Said:
-        match check.rule:
+        match check.name:
             case "window":
                 return self._window(check.reason)
             case "audience" | "excluded_audiences" | "trigger_audience":
@@ -71,7 +82,7 @@ class Case:
 
     def _window(self, reason: str | None) -> Said:
         starts_at, ends_at = times.to_iso_or_none(self.message.starts_ms), times.to_iso_or_none(self.message.ends_ms)
-        details = {"startsAt": starts_at, "endsAt": ends_at}
+        details = WindowDetails(starts_at=starts_at, ends_at=ends_at)
         if reason == decide.NOT_STARTED:
             return f"It starts at {starts_at}.", details
         if reason == decide.ENDED:
@@ -80,27 +91,26 @@ class Case:
         return f"{began} and {'no end' if ends_at is None else f'ends at {ends_at}'}.", details
 
     def _audiences(self, check: explain.Check) -> Said:
-        ids = self._audience_ids(check.rule)
-        excluding = check.rule == "excluded_audiences"
+        ids = self._audience_ids(check.name)
+        excluding = check.name == "excluded_audiences"
         found = [self.people.audience(id_, turn=not check.passes and self._is_in(id_) is excluding) for id_ in ids]
-        if not found:
-            return _WITHOUT_AUDIENCE[check.rule], {"audiences": []}
-        return _membership(found, excluding=excluding), {"audiences": [one.model_dump(by_alias=True) for one in found]}
+        text = _membership(found, excluding=excluding) if found else _WITHOUT_AUDIENCE[check.name]
+        return text, AudiencesDetails(audiences=found)
 
-    def _audience_ids(self, rule: explain.RuleName) -> Sequence[str]:
-        if rule == "excluded_audiences":
+    def _audience_ids(self, check: explain.CheckName) -> Sequence[str]:
+        if check == "excluded_audiences":
             return self.message.exclude_audience_ids
-        audience_id = self.audience_id if rule == "audience" else (self.message.trigger or {}).get("audienceId")
+        audience_id = self.audience_id if check == "audience" else (self.message.trigger or {}).get("audienceId")
         return [audience_id] if audience_id is not None else []
 
     def _is_in(self, audience_id: str) -> bool:
         return audience_id in self.people.members
 
     def _place(self, check: explain.Check) -> Said:
-        given = self.context.url if check.rule == "url" else self.context.screen
-        noun = "URL" if check.rule == "url" else "screen"
-        stored = (self.message.trigger or {}).get(check.rule)
-        details: dict[str, Any] = {"pattern": words.cut(stored), "given": words.cut(given)}
+        given = self.context.url if check.name == "url" else self.context.screen
+        noun = "URL" if check.name == "url" else "screen"
+        stored = (self.message.trigger or {}).get(check.name)
+        details = PlaceDetails(pattern=words.cut(stored), given=words.cut(given), on_device=check.on_device)
         if not stored:
             return f"It shows on every {noun}.", details
         asked = _as_comparison(noun, parse_pattern(stored))
@@ -111,8 +121,8 @@ class Case:
 
     def _event(self, check: explain.Check) -> Said:
         trigger, event = self.message.trigger or {}, self.context.event
-        asked = trigger.get("eventType")
-        details: dict[str, Any] = {"eventType": asked, "given": event.type if event else None, "where": []}
+        asked, given = trigger.get("eventType"), event.type if event else None
+        details = EventDetails(event_type=asked, given=given, where=[], on_device=check.on_device)
         if asked is None:
             return "It waits for no event.", details
         if event is None:
@@ -120,38 +130,30 @@ class Case:
         if event.type != asked:
             return f"The event is {words.quoted(event.type)}; it would have to be {words.quoted(asked)}.", details
         where = [_property(compare, event.properties) for compare in parse_where(trigger.get("where") or [])]
-        sentences = [f"The event is {words.quoted(asked)}.", *(one["text"] for one in where if not one["holds"])]
-        return " ".join(sentences), {**details, "where": where}
+        sentences = [f"The event is {words.quoted(asked)}.", *(one.text for one in where if not one.holds)]
+        return " ".join(sentences), details.model_copy(update={"where": where})
 
     def _frequency_cap(self, reason: str | None) -> Said:
         cap, seen = self.message.cap, self.people.state.seen.get(self.message.id, _NOTHING_SEEN)
-        if cap is None:
-            return "Nothing limits how often it is shown.", {"cap": None}
-        details = {
-            "cap": {
-                "maxImpressions": cap.max_impressions,
-                "perSeconds": cap.per_s,
-                "minIntervalSeconds": cap.min_interval_s,
-                "stopAfter": list(cap.stop_after),
-            },
-            "impressions": seen.impressions,
-            "clicks": seen.clicks,
-            "dismissals": seen.dismissals,
-            "lastImpressionAt": times.to_iso_or_none(seen.recent_ms[0] if seen.recent_ms else None),
-        }
-        return words.capped(reason, cap, seen), details
+        text = "Nothing limits how often it is shown." if cap is None else words.capped(reason, cap, seen)
+        return text, CapDetails(
+            cap=None if cap is None else _limits(cap),
+            impressions=seen.impressions,
+            clicks=seen.clicks,
+            dismissals=seen.dismissals,
+            last_impression_at=times.to_iso_or_none(seen.recent_ms[0] if seen.recent_ms else None),
+        )
 
     def _slot(self, outranked_by: str | None) -> Said:
         slot = words.quoted(self.message.slot)
         if outranked_by is None:
-            return f"No other message is before it in the slot {slot}.", {"slot": self.message.slot}
+            text = f"No other message is before it in the slot {slot}."
+            return text, SlotDetails(slot=self.message.slot, outranked_by=None)
         name, priority = self.rivals[outranked_by]
         mine = self.message.priority
         why = f"its priority is {priority}, this one's {mine}" if priority != mine else "it is older"
-        return f"{words.quoted(name)} has the slot {slot}: {why}.", {
-            "slot": self.message.slot,
-            "outrankedBy": {"id": outranked_by, "name": name, "priority": priority},
-        }
+        by = Outranking(id=outranked_by, name=name, priority=priority)
+        return f"{words.quoted(name)} has the slot {slot}: {why}.", SlotDetails(slot=self.message.slot, outranked_by=by)
 
 
 _WITHOUT_AUDIENCE = {
@@ -161,7 +163,7 @@ _WITHOUT_AUDIENCE = {
 }
 
 
-def _membership(found: Sequence[Audience], *, excluding: bool) -> str:
+def _membership(found: Sequence[ExplainedAudience], *, excluding: bool) -> str:
     """Who is in, or excluded; and where that is why the message is not shown, what would have to change."""
     members = [one for one in found if one.member]
     if excluding:
@@ -175,7 +177,7 @@ def _membership(found: Sequence[Audience], *, excluding: bool) -> str:
     return " ".join([said, *_at_most(sentence for one in found for sentence in what_must_change(one))])
 
 
-def _names(found: Iterable[Audience]) -> str:
+def _names(found: Iterable[ExplainedAudience]) -> str:
     return ", ".join(words.quoted(one.name) for one in found)
 
 
@@ -188,13 +190,22 @@ def _as_comparison(noun: str, pattern: Pattern) -> Compare:
     return Compare(noun, pattern.op, pattern.value)
 
 
-def _property(compare: Compare, properties: Any) -> dict[str, Any]:
+def _limits(cap: FrequencyCap) -> CapLimits:
+    return CapLimits(
+        max_impressions=cap.max_impressions,
+        per_seconds=cap.per_s,
+        min_interval_seconds=cap.min_interval_s,
+        stop_after=list(cap.stop_after),
+    )
+
+
+def _property(compare: Compare, properties: Any) -> ExplainedProperty:
     holds = compile_where([compare])(properties)
     value = properties.get(compare.field)
     needed = "" if holds else f"; {words.would_have_to(compare, hold=True)}"
-    return {
-        "condition": words.condition_json(compare, leaf="property"),
-        "holds": holds,
-        "value": words.cut(value),
-        "text": f"{words.is_so(compare, value)}{needed}.",
-    }
+    return ExplainedProperty(
+        condition=words.condition_json(compare, leaf="property"),
+        holds=holds,
+        value=words.cut(value),
+        text=f"{words.is_so(compare, value)}{needed}.",
+    )

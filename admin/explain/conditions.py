@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from admin.explain import words
-from admin.explain.schemas import Audience, Condition
-from admin.explain.table import Audiences
+from admin.explain.schemas import ExplainedAudience, ExplainedCondition
+from engine.audiences import Audiences
 from engine.judging import Judged, judge, tally
 from wire import times
 from wire.rule_tree import Compare, EventCount, InAudience, audience_refs
@@ -28,14 +28,14 @@ class Described:
     """The audiences that they are in, of those concerned."""
     judged: Mapping[str, Sequence[Judged]]
 
-    def audience(self, audience_id: str, *, turn: bool) -> Audience:
+    def audience(self, audience_id: str, *, turn: bool) -> ExplainedAudience:
         """`turn`: it would have to be otherwise for the message to be shown."""
         return self._audience(audience_id, turn=turn, most=MOST_CONDITIONS, follow=True)
 
-    def _audience(self, audience_id: str, *, turn: bool, most: int, follow: bool) -> Audience:
+    def _audience(self, audience_id: str, *, turn: bool, most: int, follow: bool) -> ExplainedAudience:
         judged = self.judged.get(audience_id, ())
         shown = _most_telling(judged, most)
-        return Audience(
+        return ExplainedAudience(
             id=audience_id,
             name=self.audiences.names[audience_id],
             member=audience_id in self.members,
@@ -43,9 +43,9 @@ class Described:
             left_out=len(judged) - len(shown),
         )
 
-    def _condition(self, judged: Judged, *, turn: bool, follow: bool) -> Condition:
+    def _condition(self, judged: Judged, *, turn: bool, follow: bool) -> ExplainedCondition:
         must_change = turn and judged.must_change
-        return Condition(
+        return ExplainedCondition(
             pointer=judged.pointer,
             condition=words.condition_json(judged.condition),
             holds=judged.holds,
@@ -57,7 +57,7 @@ class Described:
             audience=self._referred(judged, must_change) if follow else None,
         )
 
-    def _referred(self, judged: Judged, turn: bool) -> Audience | None:
+    def _referred(self, judged: Judged, turn: bool) -> ExplainedAudience | None:
         if not isinstance(judged.condition, InAudience):
             return None
         audience_id = judged.condition.audience_id
@@ -109,7 +109,7 @@ def describe(
     return Described(audiences, state, now_ms, members, judge(asked | referred, audiences.rules, state, now_ms))
 
 
-def what_must_change(audience: Audience) -> Iterator[str]:
+def what_must_change(audience: ExplainedAudience) -> Iterator[str]:
     """The sentences of the conditions that would have to change, those of a referred audience after its own."""
     for condition in audience.conditions:
         if condition.must_change:

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.messages.status import is_preparing
 from admin.messages.stored import readable
-from store.tables import audiences, customer_aliases, in_app_messages, orgs
+from store.tables import customer_aliases, in_app_messages, orgs
 
 _m = in_app_messages.c
 _MOST_RIVALS = 1_000
@@ -43,13 +43,6 @@ def _comes_before(message: Row[Any]) -> ColumnElement[bool]:
         and_(_m.created_ms == message.created_ms, _m.id < message.id),
     )
     return or_(_m.priority > message.priority, and_(_m.priority == message.priority, older))
-
-
-async def audiences_of(connection: AsyncConnection, org_id: UUID) -> Sequence[Row[Any]]:
-    a = audiences.c
-    query = select(a.id, a.name, readable(a.rule), a.preparing).where(a.org_id == org_id)
-    rows: Sequence[Any] = (await connection.execute(query)).all()
-    return rows
 
 
 async def asks_for_tokens(connection: AsyncConnection, org_id: UUID) -> bool:

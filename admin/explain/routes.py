@@ -22,5 +22,8 @@ async def explain_message(
     message_id: PathId,
     query: Annotated[ExplainQuery, Query()],
 ) -> Response:
-    """Why this message would or would not be shown to a customer now, rule by rule, and what would have to change."""
+    """Why this message would or would not be shown to a customer now, rule by rule, and what would have to change.
+
+    With neither `customerId` nor `anonymousId` it answers for somebody new.
+    """
     return success(await service.explain_message(connection, viewer.org_id, message_id, query, now_ms))

@@ -3,15 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import structlog
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.explain import queries
-from admin.explain.table import Audiences, Targeted, targeted, unusable_audiences, with_rivals
+from admin.explain.table import Targeted, targeted, unusable_audiences, with_rivals
+from admin.messages.checks import Readable, rule_problems
+from admin.messages.document import document_of
 from admin.messages.schemas import MessageProblem
 from admin.messages.service import show
+from engine.audiences import Audiences
 from engine.table import OrgTable, TableError
-from wire.problems import MISSING
+from wire.problems import MISSING, Problem
+
+log = structlog.get_logger("admin")
+
+_UNPREPARED = "No edge can use this message as it is stored; write it anew."
 
 
 class Rival(NamedTuple):
@@ -49,13 +57,16 @@ async def read_scene(connection: AsyncConnection, row: Row[Any], audiences: Audi
     try:
         table = with_rivals(message, [targeted(rival) for rival in sound], audiences)
     except TableError as error:
-        return Unfit([MessageProblem(pointer="", code="invalid_value", message=f"{error}.")])
+        log.warning("message_not_prepared", message_id=message.message.id, reason=str(error))
+        return Unfit([MessageProblem(pointer="", code="invalid_value", message=_UNPREPARED)])
     return Scene(message, table, {str(rival.id): Rival(rival.name, rival.priority) for rival in sound})
 
 
 def _problems(row: Row[Any], now_ms: int) -> Sequence[MessageProblem]:
     """What the compiler found, or would find."""
     shown = show(row, now_ms)
-    if shown.problems or shown.render_slot is not None:
+    if shown.problems:
         return shown.problems
-    return [MessageProblem(pointer="/appearance", code=MISSING.code, message=MISSING.message)]
+    unset = [Problem("/appearance", *MISSING)] if shown.render_slot is None else []
+    found = [*unset, *rule_problems(Readable(document_of(row), unset))]
+    return [MessageProblem(**problem._asdict()) for problem in found]

@@ -4,8 +4,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from admin.answers import Answer, example
+from admin.explain.example import EXAMPLE
 from admin.fields import Sound
-from engine.explain import RuleName
+from admin.messages.schemas import MessageProblem
+from engine.explain import CheckName
 from service.payload import refusing
 from wire import codec, plain
 from wire.codec import DecodeError
@@ -55,7 +57,10 @@ Event = Annotated[
     GivenEvent | None,
     BeforeValidator(_event),
     WithJsonSchema(
-        {"type": "string", "description": 'an event type, or JSON: `{"type": …, "properties": {…}}`'},
+        {
+            "type": "string",
+            "examples": ["report.exported", '{"type": "report.exported", "properties": {"pages": 12}}'],
+        },
     ),
 ]
 
@@ -63,23 +68,42 @@ Event = Annotated[
 class ExplainQuery(BaseModel):
     """Who and where. What is left out of `url`, `screen` and `event` is left to the device, as in a fetch.
 
-    `customerId`: the app's id of the user; with an `anonymousId` beside it, both as one, as in a fetch.
+    With neither `customerId` nor `anonymousId` it answers for somebody new; with both, for both as one, as in a fetch.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    customer_id: Annotated[Id, Field(alias="customerId")] = None
-    anonymous_id: Annotated[Id, Field(alias="anonymousId")] = None
-    url: Url = None
-    screen: Screen = None
-    event: Event = None
+    customer_id: Annotated[
+        Id,
+        Field(
+            alias="customerId",
+            description="the app's id of the user; with neither this nor an anonymousId it answers for somebody new",
+            examples=["ada"],
+        ),
+    ] = None
+    anonymous_id: Annotated[
+        Id,
+        Field(
+            alias="anonymousId",
+            description="the id of a visitor; beside a customerId, both are taken as one",
+            examples=["1f6c9a3e"],
+        ),
+    ] = None
+    url: Annotated[
+        Url, Field(description="where they are on the web", examples=["https://app.example.com/pricing"])
+    ] = None
+    screen: Annotated[Screen, Field(description="where they are in an app", examples=["Checkout"])] = None
+    event: Annotated[
+        Event, Field(description='what just happened: an event type, or JSON `{"type": …, "properties": {…}}`')
+    ] = None
 
 
-class Condition(Answer):
+class ExplainedCondition(Answer):
     """A condition of an audience's rule, and what the customer has there now.
 
     `decides`: one of those that make the rule hold, or not. `mustChange`: one of a smallest set that would have to be
-    otherwise. `audience`: the one that the condition refers to, with its own conditions, one level deep.
+    otherwise. `value`: a trait's value; of events how many (`count`, `orMore`, `newestAt`); of an audience whether they
+    are in it. `audience`: the one that the condition refers to, with its own conditions, one level deep.
     """
 
     pointer: str
@@ -90,28 +114,120 @@ class Condition(Answer):
     value: Any
     text: str
     changes_at: str | None
-    audience: "Audience | None"
+    audience: "ExplainedAudience | None"
 
 
-class Audience(Answer):
+class ExplainedAudience(Answer):
     """`conditions`: left to right; `leftOut`: how many more there are, which matter less."""
 
     id: str
     name: str
     member: bool
-    conditions: list[Condition]
+    conditions: list[ExplainedCondition]
     left_out: int
 
 
-class Check(Answer):
-    """One rule. `reason`: docs/explain.md lists them; null where it passes. `changesAt`: when this changes itself."""
+class PreparingAudience(Answer):
+    """`progress`: how many percent of the past events that its rule asks about are gathered."""
 
-    rule: RuleName
+    id: str
+    name: str
+    progress: Annotated[int, Field(ge=0, le=100)]
+
+
+class StatusDetails(Answer):
+    """`reasons`: all that apply, the first of them is the check's."""
+
+    reasons: list[str]
+    problems: list[MessageProblem]
+    preparing: list[PreparingAudience]
+
+
+class WindowDetails(Answer):
+    starts_at: str | None
+    ends_at: str | None
+
+
+class AudiencesDetails(Answer):
+    """Of `audience`, `excluded_audiences` and `trigger_audience`: those that the message names there."""
+
+    audiences: list[ExplainedAudience]
+
+
+class PlaceDetails(Answer):
+    """Of `url` and `screen`. `onDevice`: nothing was said about it, so that it is left to the device."""
+
+    pattern: Any
+    given: str | None
+    on_device: bool
+
+
+class ExplainedProperty(Answer):
+    """A condition on a property of the event, and what the property is."""
+
+    condition: dict[str, Any]
+    holds: bool
+    value: Any
+    text: str
+
+
+class EventDetails(Answer):
+    """`eventType`: what the trigger waits for. `where`: of an event of that type. `onDevice`: as with a URL."""
+
+    event_type: str | None
+    given: str | None
+    where: list[ExplainedProperty]
+    on_device: bool
+
+
+class CapLimits(Answer):
+    max_impressions: int | None
+    per_seconds: int | None
+    min_interval_seconds: int | None
+    stop_after: list[str]
+
+
+class CapDetails(Answer):
+    """`cap` null: nothing limits it. The rest is what the customer did with the message."""
+
+    cap: CapLimits | None
+    impressions: int
+    clicks: int
+    dismissals: int
+    last_impression_at: str | None
+
+
+class Outranking(Answer):
+    id: str
+    name: str
+    priority: int
+
+
+class SlotDetails(Answer):
+    slot: str
+    outranked_by: Outranking | None
+
+
+Details = StatusDetails | WindowDetails | AudiencesDetails | PlaceDetails | EventDetails | CapDetails | SlotDetails
+"""One kind for each check, in the order of the checks."""
+
+
+class Check(Answer):
+    """What one of the message's rules says. `reason`: docs/explain.md lists them; null where it passes.
+
+    `changesAt`: when this changes by itself. `details`: of the kind that belongs to the check.
+    """
+
+    check: CheckName
     passes: bool
     reason: str | None
     text: str
     changes_at: str | None
-    details: dict[str, Any]
+    details: Details
+
+    @property
+    def on_device(self) -> bool:
+        return isinstance(self.details, PlaceDetails | EventDetails) and self.details.on_device
 
 
 class Note(Answer):
@@ -120,50 +236,12 @@ class Note(Answer):
 
 
 class Explanation(Answer):
-    """`reason`: of the first check that fails. `delaySeconds`: how long the device then waits before it shows it."""
+    """`reason`: of the first check that fails. `delaySeconds`: how long the device then waits before it shows it.
 
-    model_config = example(
-        shown=False,
-        reason="not_in_audience",
-        summary="It is not shown: the customer is not in “Free”. plan is “pro”; it would have to be “free”.",
-        at="2026-12-01T09:00:00.000Z",
-        changesAt=None,
-        delaySeconds=5,
-        customer="known",
-        notes=[{"code": "on_device", "text": "Nothing was said about the URL: that is left to the device."}],
-        checks=[
-            {
-                "rule": "audience",
-                "passes": False,
-                "reason": "not_in_audience",
-                "text": "The customer is not in “Free”. plan is “pro”; it would have to be “free”.",
-                "changesAt": None,
-                "details": {
-                    "audiences": [
-                        {
-                            "id": "019b7f5e-0000-7000-8000-000000000002",
-                            "name": "Free",
-                            "member": False,
-                            "conditions": [
-                                {
-                                    "pointer": "",
-                                    "condition": {"trait": "plan", "op": "eq", "value": "free"},
-                                    "holds": False,
-                                    "decides": True,
-                                    "mustChange": True,
-                                    "value": "pro",
-                                    "text": "plan is “pro”; it would have to be “free”.",
-                                    "changesAt": None,
-                                    "audience": None,
-                                }
-                            ],
-                            "leftOut": 0,
-                        }
-                    ]
-                },
-            }
-        ],
-    )
+    `customer` unknown: they are taken for somebody new. `changesAt`: the first of the checks'.
+    """
+
+    model_config = example(**EXAMPLE)
 
     shown: bool
     reason: str | None

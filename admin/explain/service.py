@@ -1,6 +1,6 @@
 """Explaining a message. Runs in the caller's transaction and raises ApiError."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,12 +11,13 @@ from admin.explain import people, queries
 from admin.explain.checks import Case
 from admin.explain.conditions import describe
 from admin.explain.scene import Scene, Unfit, read_scene
-from admin.explain.schemas import Check, ExplainQuery, Explanation, Note
+from admin.explain.schemas import Check, ExplainQuery, Explanation, Note, PreparingAudience
 from admin.explain.status import status_check
-from admin.explain.table import Audiences, read_audiences
 from admin.messages.queries import select_message
+from engine.audiences import Audiences
 from engine.decide import Context, Occasion, person
 from engine.explain import explain
+from store.audiences import read_audiences
 from wire import times
 from wire.userstate import UserState
 
@@ -36,11 +37,11 @@ async def explain_message(
     row = await select_message(connection, org_id, message_id)
     if row is None:
         raise not_found()
-    audiences = read_audiences(await queries.audiences_of(connection, org_id))
+    audiences = await read_audiences(connection, org_id)
     somebody = await people.find(connection, org_id, query.customer_id, query.anonymous_id)
     scene = await read_scene(connection, row, audiences, now_ms)
     if isinstance(scene, Unfit):
-        checks = [status_check(row, scene.problems, {})]
+        checks = [status_check(row, scene.problems, [])]
     else:
         status = status_check(row, [], await _preparing(connection, org_id, scene, audiences))
         checks = _checks(status, scene, audiences, somebody.state, context_of(query), now_ms)
@@ -78,29 +79,32 @@ def _checks(
     described = describe(scene.message.audience_ids().values(), members, audiences, state, now_ms)
     case = Case(scene.message.message, scene.message.audience_id, context, described, scene.rivals)
     explained = explain(scene.table, case.message.id, state, context, now_ms, status.reason)
-    return [status if check.rule == "status" else case.check(check) for check in explained]
+    return [status if check.name == "status" else case.check(check) for check in explained]
 
 
 async def _preparing(
     connection: AsyncConnection, org_id: UUID, scene: Scene, audiences: Audiences
-) -> Mapping[str, int]:
-    """Name of each audience of the message that is not ready → percent."""
+) -> list[PreparingAudience]:
+    """The message's audiences that are not ready."""
     named = dict.fromkeys(scene.message.audience_ids().values())
     waiting = [audience_id for audience_id in named if audience_id in audiences.preparing]
     if not waiting:
-        return {}
+        return []
     readiness = await readiness_of(connection, org_id)
-    return {audiences.names[id_]: readiness.percent(UUID(id_), preparing=True) for id_ in waiting}
+    return [
+        PreparingAudience(id=id_, name=audiences.names[id_], progress=readiness.percent(UUID(id_), preparing=True))
+        for id_ in waiting
+    ]
 
 
 def _left_to_device(checks: Sequence[Check]) -> Iterator[Note]:
-    rules = [check.rule for check in checks if check.details.get("onDevice")]
-    if rules:
-        yield Note(code="on_device", text=f"Nothing was said about {' and '.join(rules)}: that is left to the device.")
+    left = [check.check for check in checks if check.on_device]
+    if left:
+        yield Note(code="on_device", text=f"Nothing was said about {' and '.join(left)}: that is left to the device.")
 
 
 def _summary(failing: Sequence[Check], delay_s: int) -> str:
     if not failing:
         return "It is shown." if delay_s == 0 else f"It is shown, {delay_s} s after it is triggered."
-    more = f" It also fails {', '.join(check.rule for check in failing[1:])}." if len(failing) > 1 else ""
+    more = f" It also fails {', '.join(check.check for check in failing[1:])}." if len(failing) > 1 else ""
     return f"It is not shown. {failing[0].text}{more}"

@@ -1,60 +1,20 @@
 """Rows → what an edge decides with, made as bundles are."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row
 
 from admin.messages.schemas import MessageProblem
+from engine.audiences import Audiences
 from engine.features import features_of
-from engine.message import compiled
+from engine.message import StoredMessage, compiled
 from engine.table import OrgTable, TableError, prepare
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, Version
-from wire.problems import NO_AUDIENCE, Problem
-from wire.rule_tree import Rule, audience_refs, to_json
-from wire.rules import RuleError, parse_rule
 
-
-@dataclass(frozen=True, slots=True)
-class Audiences:
-    """An org's, by id. `rules`: of those that have one that can be read."""
-
-    names: Mapping[str, str]
-    rules: Mapping[str, Rule]
-    preparing: frozenset[str]
-    unreadable: frozenset[str]
-
-    def needed(self, audience_ids: Iterable[str]) -> set[str]:
-        """The given ones and all that their rules refer to, directly or not."""
-        found: set[str] = set()
-        pending = list(audience_ids)
-        while pending:
-            if (audience_id := pending.pop()) not in found:
-                found.add(audience_id)
-                rule = self.rules.get(audience_id)
-                pending.extend(audience_refs(rule) if rule is not None else ())
-        return found
-
-    def is_usable(self, audience_id: str) -> bool:
-        return all(id_ in self.names and id_ not in self.unreadable for id_ in self.needed([audience_id]))
-
-
-def read_audiences(rows: Iterable[Row[Any]]) -> Audiences:
-    names, rules, preparing, unreadable = {}, {}, set(), set()
-    for row in rows:
-        audience_id = str(row.id)
-        names[audience_id] = row.name
-        if row.preparing:
-            preparing.add(audience_id)
-        try:
-            if row.rule is not None:
-                rules[audience_id] = parse_rule(row.rule)
-        except RuleError:
-            unreadable.add(audience_id)
-    return Audiences(names, rules, frozenset(preparing), frozenset(unreadable))
+_COLUMNS = [field.name for field in fields(StoredMessage)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +37,8 @@ class Targeted:
 
 def targeted(row: Row[Any]) -> Targeted:
     """Of a row without problems."""
-    stored: Any = row
-    audience_id: UUID | None = row.audience_id
-    return Targeted(compiled(stored), None if audience_id is None else str(audience_id))
+    stored = StoredMessage(**{name: row._mapping[name] for name in _COLUMNS})
+    return Targeted(compiled(stored), None if stored.audience_id is None else str(stored.audience_id))
 
 
 def table_of(messages: Sequence[Targeted], audiences: Audiences) -> OrgTable:
@@ -88,8 +47,9 @@ def table_of(messages: Sequence[Targeted], audiences: Audiences) -> OrgTable:
     for one in messages:
         by_audience[one.audience_id or EVERYONE].append(one.message)
     named = (audience_id for one in messages for audience_id in one.audience_ids().values())
-    needed = audiences.needed(named)
-    bundles = {id_: Bundle(id_, _rule_json(audiences, id_), tuple(by_audience[id_])) for id_ in (*needed, EVERYONE)}
+    needed = audiences.with_references(named)
+    bundles = {id_: Bundle(id_, audiences.rule_json(id_), tuple(by_audience[id_])) for id_ in needed}
+    bundles[EVERYONE] = Bundle(EVERYONE, None, tuple(by_audience[EVERYONE]))
     features = features_of(audiences.rules[id_] for id_ in needed & audiences.rules.keys())
     manifest = Manifest(
         Version(0, 0, 0), len(messages), dict.fromkeys(bundles, ""), frozenset(), tuple(features.values())
@@ -107,14 +67,9 @@ def with_rivals(message: Targeted, rivals: Sequence[Targeted], audiences: Audien
 
 
 def unusable_audiences(message: Targeted, audiences: Audiences) -> list[MessageProblem]:
-    found = [
-        Problem(pointer, *NO_AUDIENCE)
-        if audience_id not in audiences.names
-        else Problem(pointer, "audience_broken", f"Audience “{audiences.names[audience_id]}” cannot be used.")
-        for pointer, audience_id in message.audience_ids().items()
-        if not audiences.is_usable(audience_id)
-    ]
-    return [MessageProblem(**problem._asdict()) for problem in found]
+    """In the words of the compiler, which need not have seen them yet."""
+    found = (audiences.problems(audience_id, pointer) for pointer, audience_id in message.audience_ids().items())
+    return [MessageProblem(**problem._asdict()) for problems in found for problem in problems]
 
 
 def _can_be_prepared(message: Targeted, audiences: Audiences) -> bool:
@@ -123,8 +78,3 @@ def _can_be_prepared(message: Targeted, audiences: Audiences) -> bool:
     except TableError:
         return False
     return True
-
-
-def _rule_json(audiences: Audiences, audience_id: str) -> dict[str, object] | None:
-    rule = audiences.rules.get(audience_id)
-    return None if rule is None else to_json(rule)

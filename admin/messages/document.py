@@ -8,12 +8,13 @@ from sqlalchemy import Row
 
 from admin import payloads
 from admin.messages import checks
-from admin.messages.schemas import Appearance, FrequencyCap, Goal, MessageSpec, Trigger
+from admin.messages.schemas import Appearance, Content, FrequencyCap, Goal, MessageSpec, Trigger
+from admin.payloads import Payload
 from wire import times
 from wire.message import MessageType, Position, render_slot
 from wire.problems import NO_OBJECT, Problem
 from wire.rule_tree import to_json
-from wire.rules import parse_where
+from wire.rules import RuleError, parse_where
 
 Document = dict[str, Any]
 
@@ -48,18 +49,18 @@ def document_of(row: Row[Any]) -> Document:
     return {
         "name": row.name,
         "type": row.type,
-        "content": row.content,
-        "trigger": row.trigger,
+        "content": _in_order(row.content, Content),
+        "trigger": _in_order(row.trigger, Trigger),
         "audienceId": _text(row.audience_id),
         "excludeAudienceIds": [str(audience_id) for audience_id in row.exclude_audience_ids],
-        "appearance": row.appearance,
+        "appearance": _in_order(row.appearance, Appearance),
         "startsAt": _moment(row.starts_ms),
         "endsAt": _moment(row.ends_ms),
         "active": row.active,
         "priority": row.priority,
         "slot": row.slot,
-        "frequencyCap": row.frequency_cap,
-        "goal": row.goal,
+        "frequencyCap": _in_order(row.frequency_cap, FrequencyCap),
+        "goal": _in_order(row.goal, Goal),
     }
 
 
@@ -100,6 +101,23 @@ def columns_of(spec: MessageSpec) -> dict[str, Any]:
         "frequency_cap": _cap(spec.frequency_cap),
         "goal": _goal(spec.goal),
     }
+
+
+def _in_order(stored: Any, model: type[Payload]) -> Any:
+    """The fields of an object as people write them: Postgres keeps them in an order of its own."""
+    if not isinstance(stored, dict):
+        return stored
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    ordered = {name: stored[name] for name in names if name in stored} | stored
+    return {**ordered, "where": _readable_where(ordered["where"])} if "where" in ordered else ordered
+
+
+def _readable_where(where: object) -> object:
+    """In normal form, if it can be read."""
+    try:
+        return where if where is None else _where(where)
+    except RuleError:
+        return where
 
 
 def _trigger(trigger: Trigger | None) -> Document | None:

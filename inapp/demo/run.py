@@ -7,10 +7,10 @@ from pathlib import Path
 
 import uvicorn
 
+from inapp.admin_client import AdminError
 from inapp.console import fail, out
 from inapp.demo import content
 from inapp.demo.host import HostConfig, HostUser, create_host_app
-from inapp.demo.http import SeedError
 from inapp.demo.seed import DemoOrg, demo_org
 from inapp.embedded.ports import HOST
 from inapp.local import Local
@@ -21,7 +21,7 @@ def run_demo(local: Local, ready_file: Path | None) -> None:
     """Seeds, serves the host page, prints what to do, and watches until Ctrl-C."""
     try:
         org = demo_org(local.data_dir, local.addresses.admin)
-    except SeedError as error:
+    except AdminError as error:
         fail(f"Seeding failed: {error}")
     page = f"http://localhost:{local.page_port}"
     with _served(_host_config(local.addresses, org), local.page_port):

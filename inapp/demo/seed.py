@@ -7,10 +7,10 @@ from pathlib import Path
 
 from admin.orgs.schemas import Plan
 from admin.orgs.service import create_org
+from inapp.admin_client import AdminClient, AdminError
 from inapp.console import step
 from inapp.database import in_transaction
 from inapp.demo import content
-from inapp.demo.http import AdminClient, SeedError
 from service.clock import wall_now_ms
 
 _ORG_NAME = "Acme Reports"
@@ -32,7 +32,7 @@ class DemoOrg:
 
 
 def demo_org(data_dir: Path, admin_url: str) -> DemoOrg:
-    """The org of this data folder, made and filled where that has not been done. Raises SeedError."""
+    """The org of this data folder, made and filled where that has not been done. Raises AdminError."""
     kept = data_dir / "demo.json"
     org = _load(kept)
     if org is None or not _is_known(_client(admin_url, org)):
@@ -53,7 +53,7 @@ def _is_known(client: AdminClient) -> bool:
     """Whether the database still has the org: its data may have been removed, or DATABASE_URL changed."""
     try:
         client.call("GET", "")
-    except SeedError:
+    except AdminError:
         return False
     return True
 

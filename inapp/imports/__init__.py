@@ -1,1 +1,1 @@
-"""Customers from a file: reading and checking its lines (pure), and handing them over to the recorder."""
+"""Customers from a file: `reading` it, and handing its customers over to the recorder."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from inapp.imports.check import Rejected
+from inapp.imports.reading.check import Rejected
 from wire import codec
 
 SHOWN_BYTES = 2048

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from inapp.imports import backlog, place
-from inapp.imports.check import Customer, Rejected, check
-from inapp.imports.place import Place
-from inapp.imports.records import Record
+from inapp.imports import backlog, position
+from inapp.imports.position import Position
+from inapp.imports.reading.check import Customer, Rejected, check
+from inapp.imports.reading.records import Record
+from inapp.imports.reading.source import Source
 from inapp.imports.report import Report
-from inapp.imports.source import Source
 
 CHUNK_RECORDS = 500
 CHUNK_BYTES = 1024 * 1024
@@ -31,7 +31,7 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class Run:
-    """`place` None: it has not begun. `handed_over`: all lines are in the recorder's hands."""
+    """`position` None: it has not begun. `handed_over`: all lines are in the recorder's hands."""
 
     org_id: UUID
     source: Source
@@ -39,16 +39,16 @@ class Run:
     report: Report
     again: bool
     watcher: Watcher
-    place: Place | None = None
+    position: Position | None = None
     handed_over: bool = False
 
-    async def whole(self, postgres: AsyncEngine) -> Place:
-        """Until the recorder has applied everything. Raises what `place.begin` raises, and FileChangedError."""
+    async def whole(self, postgres: AsyncEngine) -> Position:
+        """Until the recorder has applied everything. Raises what `position.begin` raises, and FileChangedError."""
         records = self.source.records()
         async with postgres.begin() as connection:
-            here = await place.begin(connection, self.org_id, self.digest, self.source.name, again=self.again)
+            here = await position.begin(connection, self.org_id, self.digest, self.source.name, again=self.again)
         self.report.begin()
-        self.place = here
+        self.position = here
         if here.next_line > 1:
             self.watcher.note(f"Going on at line {here.next_line:,}.")
         self.watcher.phase("Import")
@@ -58,7 +58,7 @@ class Run:
         await self._finish(postgres, here)
         return here
 
-    async def _take_in(self, postgres: AsyncEngine, here: Place, chunk: list[Record]) -> Place:
+    async def _take_in(self, postgres: AsyncEngine, here: Position, chunk: list[Record]) -> Position:
         """What is in already is only checked, for the report."""
         outcomes = [check(record) for record in chunk]
         for outcome in outcomes:
@@ -73,16 +73,16 @@ class Run:
         customers = [outcome for outcome in fresh if isinstance(outcome, Customer)]
         bad = len(fresh) - len(customers)
         async with postgres.begin() as connection:
-            moved = await place.move_on(connection, here, customers, bad, chunk[-1].next_line)
-        self.place = moved
+            moved = await position.move_on(connection, here, customers, bad, chunk[-1].next_line)
+        self.position = moved
         await backlog.until_applied(postgres, self.org_id, self.watcher.waiting, but=backlog.MOST_WAITING)
         return moved
 
-    async def _finish(self, postgres: AsyncEngine, here: Place) -> None:
+    async def _finish(self, postgres: AsyncEngine, here: Position) -> None:
         """The report is in its place before the import is said to be finished: nobody would write it again."""
         self.report.finish()
         async with postgres.begin() as connection:
-            await place.finish(connection, here)
+            await position.finish(connection, here)
             last = await backlog.newest_row(connection, self.org_id)
         self.handed_over = True
         await backlog.until_applied(postgres, self.org_id, self.watcher.waiting, last=last)

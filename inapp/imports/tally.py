@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from inapp.imports.check import Customer, Rejected
-from inapp.imports.columns import TEXT, USER_ID, Column, looks_like
+from inapp.imports.reading.check import Customer, Rejected
+from inapp.imports.reading.columns import TEXT, USER_ID, Column, looks_like
 
 MOST_TRAITS = 500
 """Named one by one; the others are only said to be there."""

@@ -1,6 +1,7 @@
 """Audiences: their rules, their members, and what keeps them from going."""
 
 import asyncio
+import json
 import uuid
 from typing import Any
 
@@ -35,7 +36,8 @@ async def test_an_audience_comes_back_with_its_exact_members_and_uses(api: Api) 
     assert (got["name"], got["description"], got["rule"]) == ("Free", "d", FREE)
     assert got["memberCount"] == 13
     assert got["sample"] == [{"anonymousId": "visitor"}, *({"userId": f"free{number:02}"} for number in range(9))]
-    assert got["usedBy"] == {"messages": [{"id": message["id"], "name": "banner"}], "audiences": []}
+    used_by = {"id": message["id"], "name": "banner", "archived": False}
+    assert got["usedBy"] == {"messages": [used_by], "audiences": []}
 
 
 async def test_a_preview_counts_without_storing(api: Api) -> None:
@@ -286,7 +288,30 @@ async def test_an_archived_message_keeps_its_audiences(api: Api) -> None:
     message = (await api.data("POST", "/in-app-messages", {**BANNER, "excludeAudienceIds": [audience]}))["id"]
     await api.data("POST", f"/in-app-messages/{message}/archive")
     error = await api.error("DELETE", f"/audiences/{audience}", status=409)
-    assert [detail["message"] for detail in error["details"]] == [f"banner ({message})"]
+    assert [detail["message"] for detail in error["details"]] == [f"banner ({message}), archived"]
+    assert "delete those that are archived" in error["message"]
+    (use,) = (await api.data("GET", f"/audiences/{audience}"))["usedBy"]["messages"]
+    assert use["archived"] is True
+    await api.data("DELETE", f"/in-app-messages/{message}")
+    await api.data("DELETE", f"/audiences/{audience}")
+
+
+async def test_a_rule_comes_back_in_the_order_in_which_people_write_one(api: Api) -> None:
+    where = [{"property": "b", "op": "eq", "value": 1}]
+    rule = {
+        "all": [
+            {"event": "a", "where": where, "count": {"op": "gte", "value": 3}, "within": "7d"},
+            {"not": {"trait": "plan", "op": "eq", "value": "free"}},
+        ]
+    }
+    made = await api.data("POST", "/audiences", {"name": "A", "rule": rule})
+    listed = (await api.data("GET", "/audiences"))["items"][0]
+    patched = await api.data("PATCH", f"/audiences/{made['id']}", {"description": "d"})
+    for answer in (made, listed, patched, await api.data("GET", f"/audiences/{made['id']}")):
+        assert json.dumps(answer["rule"]) == json.dumps(rule)
+    unreadable = {"value": 1, "op": "eq"}
+    await api.execute(text("UPDATE audiences SET rule = CAST(:rule AS jsonb)").bindparams(rule=json.dumps(unreadable)))
+    assert (await api.data("GET", f"/audiences/{made['id']}"))["rule"] == unreadable
 
 
 async def test_a_message_and_the_deletion_of_its_audience_at_once_do_not_both_happen(api: Api) -> None:

@@ -80,7 +80,7 @@ async def test_a_message_that_is_shown_passes_every_rule(scene: Scene) -> None:
     message_id = await scene.message(trigger={"delaySeconds": 5})
     await scene.identify()
     explained = await scene.explain(message_id)
-    assert [check["rule"] for check in explained["checks"]] == [
+    assert [check["check"] for check in explained["checks"]] == [
         "status", "window", "audience", "excluded_audiences", "trigger_audience",
         "url", "screen", "event", "frequency_cap", "slot",
     ]  # fmt: skip
@@ -107,12 +107,42 @@ async def test_of_a_customer_nobody_knows_it_says_so(scene: Scene) -> None:
         assert "plan is not set; it would have to be “free”." in explained["summary"]
 
 
+async def test_nobody_in_particular_is_somebody_new(scene: Scene) -> None:
+    message_id = await scene.message(audienceId=await scene.audience({"not": IS_FREE}, "Not free"))
+    explained = await scene.api.data("GET", f"/in-app-messages/{message_id}/explain")
+    assert (explained["shown"], explained["customer"]) == (True, "unknown")
+
+
+async def test_the_example_in_the_openapi_document_is_a_real_answer(scene: Scene) -> None:
+    audience_id = await scene.audience(IS_FREE)
+    trigger = {"delaySeconds": 5, "url": {"op": "starts_with", "value": "https://app.example.com/pricing"}}
+    message_id = await scene.message(audienceId=audience_id, trigger=trigger, frequencyCap={"maxImpressions": 3})
+    await scene.identify(plan="pro")
+    answer = json.dumps(await scene.explain(message_id))
+    document = (await scene.api.client.get("/openapi.json")).json()
+    (example,) = document["components"]["schemas"]["Explanation"]["examples"]
+    assert json.loads(answer.replace(audience_id, "019b7f5e-0000-7000-8000-000000000002")) == example
+
+
+async def test_every_kind_of_details_and_every_parameter_is_documented(scene: Scene) -> None:
+    document = (await scene.api.client.get("/openapi.json")).json()
+    kinds = document["components"]["schemas"]["Check"]["properties"]["details"]["anyOf"]
+    assert {kind["$ref"].rpartition("/")[2] for kind in kinds} == {
+        "StatusDetails", "WindowDetails", "AudiencesDetails", "PlaceDetails", "EventDetails", "CapDetails",
+        "SlotDetails",
+    }  # fmt: skip
+    (path,) = [path for path in document["paths"] if path.endswith("/explain")]
+    asked = [each for each in document["paths"][path]["get"]["parameters"] if each["in"] == "query"]
+    assert {each["name"] for each in asked} == {"customerId", "anonymousId", "url", "screen", "event"}
+    assert all(each["description"] and each["schema"]["examples"] for each in asked), asked
+
+
 # The status
 
 
 async def test_a_draft(scene: Scene) -> None:
     check = await scene.failing(await scene.message(draft=True))
-    assert (check["rule"], check["reason"]) == ("status", "draft")
+    assert (check["check"], check["reason"]) == ("status", "draft")
 
 
 async def test_a_paused_message(scene: Scene) -> None:
@@ -132,7 +162,7 @@ async def test_a_message_with_problems_shows_them_and_nothing_else(scene: Scene)
     problem = {"pointer": "/content/body", "code": "missing_field", "message": "This is required."}
     await scene.api.execute(update(tables.in_app_messages).values(problems=[problem]))
     check = await scene.failing(message_id)
-    assert (check["rule"], check["reason"], check["details"]["problems"]) == ("status", "invalid", [problem])
+    assert (check["check"], check["reason"], check["details"]["problems"]) == ("status", "invalid", [problem])
     assert len((await scene.explain(message_id))["checks"]) == 1
 
 
@@ -142,7 +172,7 @@ async def test_a_message_with_problems_shows_them_and_nothing_else(scene: Scene)
         ("appearance='{}'", "/appearance"),
         ("content='5'", "/content"),
         ('trigger=\'{"audienceId":"019b7f5e-0000-7000-8000-0000000000ff"}\'', "/trigger/audienceId"),
-        ('trigger=\'{"url":{"op":"regex","value":"a"}}\'', ""),
+        ('trigger=\'{"url":{"op":"regex","value":"a"}}\'', "/trigger/url/op"),
     ],
 )
 async def test_a_message_that_no_compiler_has_seen_yet_is_invalid_all_the_same(
@@ -164,6 +194,20 @@ async def test_an_audience_that_cannot_be_used_makes_its_message_invalid(scene: 
     ]
 
 
+async def test_audiences_in_a_circle_make_their_message_invalid_in_words(scene: Scene) -> None:
+    first = await scene.audience(IS_FREE, "First")
+    second = await scene.audience({"audience": first}, "Second")
+    message_id = await scene.message(audienceId=first)
+    a = tables.audiences
+    await scene.api.execute(update(a).values(rule={"audience": second}).where(a.c.id == first))
+    check = await scene.failing(message_id)
+    (problem,) = check["details"]["problems"]
+    assert (check["reason"], problem["pointer"], problem["code"]) == ("invalid", "/audienceId", "audience_cycle")
+    assert problem["message"].startswith(
+        "Audience “First” cannot be used: Audiences refer to each other in a circle: “"
+    )
+
+
 async def test_a_message_whose_audience_is_being_prepared(scene: Scene) -> None:
     audience_id = await scene.audience(THRICE, "Often")
     message_id = await scene.message(audienceId=audience_id)
@@ -171,7 +215,7 @@ async def test_a_message_whose_audience_is_being_prepared(scene: Scene) -> None:
     explained = await scene.explain(message_id)
     status = explained["checks"][0]
     assert (explained["reason"], status["reason"]) == ("preparing", "preparing")
-    assert status["details"]["preparing"] == [{"audience": "Often", "percent": 40}]
+    assert status["details"]["preparing"] == [{"id": audience_id, "name": "Often", "progress": 40}]
     assert "“Often” (40 %)" in explained["summary"]
 
 
@@ -182,7 +226,7 @@ async def test_a_message_that_has_not_begun_says_when_it_will(scene: Scene) -> N
     starts_at = times.to_iso(NOW_MS + DAY_MS)
     message_id = await scene.message(startsAt=starts_at)
     check = await scene.failing(message_id)
-    assert (check["rule"], check["reason"], check["changesAt"]) == ("window", "not_started", starts_at)
+    assert (check["check"], check["reason"], check["changesAt"]) == ("window", "not_started", starts_at)
     assert (await scene.explain(message_id))["changesAt"] == starts_at
     scene.api.clock.now_ms += DAY_MS
     assert (await scene.explain(message_id))["shown"] is True
@@ -204,7 +248,7 @@ async def test_a_trait_that_differs(scene: Scene) -> None:
     message_id = await scene.message(audienceId=audience_id)
     await scene.identify(plan="pro", visits=4)
     check = await scene.failing(message_id)
-    assert (check["rule"], check["reason"]) == ("audience", "not_in_audience")
+    assert (check["check"], check["reason"]) == ("audience", "not_in_audience")
     assert check["text"] == "The customer is not in “Free”. plan is “pro”; it would have to be “free”."
     (audience,) = check["details"]["audiences"]
     plan, visits = audience.pop("conditions")
@@ -287,7 +331,7 @@ async def test_an_excluded_audience(scene: Scene) -> None:
     message_id = await scene.message(excludeAudienceIds=[free, other])
     await scene.identify(plan="free")
     check = await scene.failing(message_id)
-    assert (check["rule"], check["reason"]) == ("excluded_audiences", "in_excluded_audience")
+    assert (check["check"], check["reason"]) == ("excluded_audiences", "in_excluded_audience")
     assert check["text"] == "The customer is in “Free”, which it excludes. plan is “free”; it must not be “free”."
     assert {one["name"]: one["member"] for one in check["details"]["audiences"]} == {"Free": True, "Other": False}
 
@@ -297,7 +341,7 @@ async def test_a_trigger_audience_and_a_static_list(scene: Scene) -> None:
     message_id = await scene.message(trigger={"audienceId": listed})
     await scene.identify()
     check = await scene.failing(message_id)
-    assert (check["rule"], check["reason"]) == ("trigger_audience", "not_in_trigger_audience")
+    assert (check["check"], check["reason"]) == ("trigger_audience", "not_in_trigger_audience")
     await scene.world.ask_members(UUID(listed), add=["u:ada"])
     assert (await scene.explain(message_id))["shown"] is True
 
@@ -316,7 +360,7 @@ async def test_what_is_not_said_is_left_to_the_device(scene: Scene) -> None:
     message_id = await scene.message(trigger=TRIGGER)
     await scene.identify()
     explained = await scene.explain(message_id)
-    left = [check["rule"] for check in explained["checks"] if check["details"].get("onDevice")]
+    left = [check["check"] for check in explained["checks"] if check["details"].get("onDevice")]
     assert (explained["shown"], left) == (True, ["url", "screen", "event"])
     assert [note["code"] for note in explained["notes"]] == ["on_device"]
     event = json.dumps({"type": "report.exported", "properties": {"pages": 3}})
@@ -342,7 +386,7 @@ async def test_what_is_said_and_does_not_match(
     scene: Scene, query: dict[str, str], rule: str, reason: str, said: str
 ) -> None:
     check = await scene.failing(await scene.message(trigger=TRIGGER), **query)
-    assert (check["rule"], check["reason"]) == (rule, reason)
+    assert (check["check"], check["reason"]) == (rule, reason)
     assert said in check["text"]
 
 
@@ -365,7 +409,7 @@ async def test_a_frequency_cap_says_from_when_it_is_shown_again(
     message_id = await scene.message(frequencyCap=cap)
     await scene.about(message_id, type_, NOW_MS - 1)
     check = await scene.failing(message_id)
-    assert (check["rule"], check["reason"]) == ("frequency_cap", reason)
+    assert (check["check"], check["reason"]) == ("frequency_cap", reason)
     assert check["changesAt"] == (None if after_ms is None else times.to_iso(NOW_MS - 1 + after_ms))
 
 
@@ -378,7 +422,7 @@ async def test_a_message_that_is_before_it_in_its_slot(scene: Scene) -> None:
     await scene.message(name="Waits for an event", priority=90, trigger={"eventType": "a.b"})
     message_id = await scene.message(priority=50)
     check = await scene.failing(message_id)
-    assert (check["rule"], check["reason"]) == ("slot", "outranked")
+    assert (check["check"], check["reason"]) == ("slot", "outranked")
     assert check["details"]["outrankedBy"] == {"id": first, "name": "First", "priority": 80}
     assert check["changesAt"] == times.to_iso(NOW_MS + DAY_MS)
     assert (await scene.explain(first))["shown"] is True
@@ -530,7 +574,7 @@ async def test_an_edge_gives_exactly_what_is_explained_as_shown(scene: Scene, re
                 assert 2 <= len(winners) < len(given) < len(messages)
                 for message_id in messages:
                     explained = await scene.explain(message_id, customerId=user, **query)
-                    failing = [check["rule"] for check in explained["checks"] if not check["passes"]]
+                    failing = [check["check"] for check in explained["checks"] if not check["passes"]]
                     assert (failing in ([], ["slot"])) == (message_id in given), explained
                     if not explained["notes"]:
                         assert explained["shown"] == (message_id in winners), explained

@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
+import json
 import uuid
 from typing import Any, get_args
 
 import pytest
 from sqlalchemy import insert, select, update
 
-from admin.messages.schemas import Status
+from admin.messages.schemas import Appearance, Content, Goal, Status, Trigger
 from store import tables
 from tests.support.admin_api import NOW_MS, Api
 
@@ -64,6 +65,20 @@ async def test_a_message_comes_back_as_it_was_written(api: Api) -> None:
     assert created["publishedAt"] == created["createdAt"] == created["updatedAt"] == "2026-05-28T20:26:40.000Z"
     assert created["archivedAt"] is None
     assert await api.data("GET", f"/in-app-messages/{created['id']}") == created
+
+
+async def test_its_parts_come_back_in_the_order_in_which_people_write_them(api: Api) -> None:
+    where = [{"property": "pages", "op": "gte", "value": 3}]
+    trigger = {"eventType": "report.exported", "where": where}
+    made = await api.data("POST", "/in-app-messages", {**BANNER, "trigger": trigger, "goal": trigger})
+    listed = (await api.data("GET", "/in-app-messages"))["items"][0]
+    for answer in (made, listed, await api.data("GET", f"/in-app-messages/{made['id']}")):
+        for name, model in (("content", Content), ("trigger", Trigger), ("appearance", Appearance), ("goal", Goal)):
+            assert list(answer[name]) == [field.alias for field in model.model_fields.values()]
+        assert json.dumps(answer["trigger"]["where"]) == json.dumps(answer["goal"]["where"]) == json.dumps(where)
+    unreadable = {"where": [{"value": 1, "op": "eq"}]}
+    await api.execute(update(tables.in_app_messages).values(trigger=unreadable))
+    assert (await api.data("GET", f"/in-app-messages/{made['id']}"))["trigger"] == unreadable
 
 
 async def test_what_is_left_out_or_null_gets_its_default(api: Api) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, Integer, Text, cast, func, litera
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.reasons import deciding, verdict
+from engine.reasons import deciding, holds
 from store import audience_counts
 from store.audience_counts import Counted, LeafResult, count_customers, membership_of
 from store.tables import customers
@@ -136,8 +136,8 @@ async def test_one_query_says_which_leaves_hold_for_a_customer(connection: Async
         LeafResult("/all/1/not", {"event": "e", "count": {"op": "eq", "value": 0}}, True),
         LeafResult("/all/2", {"audience": AUDIENCE_ID}, True),
     ]
-    holds = {result.pointer: result.holds for result in results}.__getitem__
-    assert (verdict(rule, holds), deciding(rule, holds)) == (False, ["/all/1/not"])
+    leaf_holds = {result.pointer: result.holds for result in results}.__getitem__
+    assert (holds(rule, leaf_holds), deciding(rule, leaf_holds)) == (False, ["/all/1/not"])
 
 
 async def test_nothing_holds_for_somebody_who_is_not_there(connection: AsyncConnection) -> None:

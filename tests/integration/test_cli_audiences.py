@@ -39,9 +39,11 @@ def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
 def audience(api: Api, environment: dict[str, str]) -> Audience:
     """Runs `inapp audience COMMAND ORG …` on the API's database, for its org unless another is named."""
 
-    async def run(command: str, *arguments: str, org: object = None) -> Result:
+    async def run(command: str, *arguments: str, org: object = None, columns: int | None = None) -> Result:
+        """`columns` of a terminal; None: into a pipe."""
         line = ["audience", command, str(org or api.org.org_id), *arguments]
-        return await asyncio.to_thread(CliRunner().invoke, app, line, env={**environment, "COLUMNS": None})
+        terminal = {"COLUMNS": str(columns), "FORCE_COLOR": "1", "NO_COLOR": "1"} if columns else {"COLUMNS": None}
+        return await asyncio.to_thread(CliRunner().invoke, app, line, env={**environment, **terminal})
 
     return run
 
@@ -59,11 +61,30 @@ async def made(api: Api, name: str, rule: dict[str, Any] | None) -> str:
 async def test_audiences_are_listed_with_how_far_they_are(api: Api, audience: Audience) -> None:
     ids = [await made(api, name, rule) for name, rule in (("Free [a]", FREE), ("Staff", None), ("Active", EXPORTED))]
     await gather(api, EXPORTED, ready=0, done=3, total=4)
-    printed = done(await audience("list"))
-    lines = {id_: line for id_ in ids for line in printed.splitlines() if id_ in line}
-    assert all(word in lines[ids[0]] for word in ("Free [a]", "rule", "ready"))
-    assert all(word in lines[ids[1]] for word in ("Staff", "list", "ready"))
-    assert all(word in lines[ids[2]] for word in ("Active", "rule", "preparing", "75 %"))
+    said = [("Free [a]", "rule", "ready"), ("Staff", "static", "ready"), ("Active", "rule", "preparing 75 %")]
+    expected = [(id_, *cells) for id_, cells in zip(ids, said, strict=True)]
+    assert {tuple(line.split("\t")) for line in done(await audience("list")).splitlines()} == set(expected)
+
+    header, *lines = done(await audience("list", columns=80)).splitlines()
+    assert header.split() == ["Id", "Name", "Kind", "Status"]
+    assert {tuple(line.split()) for line in lines} == {tuple(" ".join(cells).split()) for cells in expected}
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+async def test_on_a_narrow_terminal_names_are_wrapped_and_ids_stay_whole(
+    api: Api, audience: Audience, columns: int
+) -> None:
+    id_ = await made(api, "those who came often " * 5, FREE)
+    _, first, *more = done(await audience("list", columns=columns)).splitlines()
+    assert first.split()[0] == id_
+    assert "".join([first[38:], *more]).count("often") == 5 or columns < 80
+    assert all(len(line) <= 80 for line in (first, *more))
+
+
+async def test_a_name_of_several_lines_is_one_row_in_a_pipe(api: Api, audience: Audience) -> None:
+    id_ = await made(api, "a", FREE)
+    await api.execute(update(tables.audiences).values(name="a\tb\nc"))
+    assert done(await audience("list")) == f"{id_}\ta b c\trule\tready\n"
 
 
 async def test_more_audiences_than_a_page_are_all_listed(api: Api, audience: Audience) -> None:
@@ -90,11 +111,16 @@ async def test_one_is_shown_with_its_rule_its_members_and_its_uses(api: Api, aud
     message = await api.data(
         "POST", "/in-app-messages", {"type": "banner", "content": {"body": "x"}, "audienceId": id_}
     )
-    printed = done(await audience("show", id_))
-    assert ["Members", "3"] in [line.split() for line in printed.splitlines()]
-    for part in ("Free", id_, "ready", json.dumps(FREE, indent=2), "Upon", upon, "banner", message["id"]):
-        assert part in printed
-    assert ["Kind", "list"] in [line.split() for line in done(await audience("show", staff)).splitlines()]
+    rows = [
+        ("Name", "Free"), ("Id", id_), ("Status", "ready"), ("Members", "3"), ("Kind", "rule"),
+        ("Used by", f"message {message['name']}  {message['id']}"), ("Used by", f"audience Upon  {upon}"),
+    ]  # fmt: skip
+    printed = done(await audience("show", id_)).splitlines()
+    assert [tuple(line.split("\t")) for line in printed[: len(rows)]] == rows
+    assert "\n".join(printed[len(rows) :]) == json.dumps(FREE, indent=2)
+    on_terminal = done(await audience("show", id_, columns=80)).splitlines()[: len(rows)]
+    assert [line.split() for line in on_terminal] == [" ".join(row).split() for row in rows]
+    assert "Kind\tstatic" in done(await audience("show", staff)).splitlines()
 
 
 async def test_an_estimate_is_said_to_be_one(api: Api, audience: Audience, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +130,7 @@ async def test_an_estimate_is_said_to_be_one(api: Api, audience: Audience, monke
         return Count(count=1_204_000, exact=False, sampled=25_000, sample=[])
 
     monkeypatch.setattr("admin.audiences.member_queries.counted", estimated)
-    assert "about 1,204,000  estimated from 25,000 customers" in done(await audience("show", id_))
+    assert "Members\tabout 1,204,000  estimated from 25,000 customers" in done(await audience("show", id_))
 
 
 async def test_one_that_cannot_be_used_says_why(api: Api, audience: Audience) -> None:

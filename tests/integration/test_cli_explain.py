@@ -14,6 +14,7 @@ from tests.support.servers import run_apart
 
 Inapp = Callable[..., Result]
 NOBODY = "01890000-0000-7000-8000-000000000000"
+FREE = {"trait": "plan", "op": "eq", "value": "free"}
 TRIGGER = {"url": {"op": "starts_with", "value": "https://a.example/[x]"}}
 
 
@@ -29,11 +30,15 @@ def inapp(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Inapp:
 
 
 @pytest.fixture
-def stored(inapp: Inapp, database_url: str) -> tuple[str, str]:
-    """(org, message): a banner for those on the free plan, who look at a URL; ada is on another."""
+def rule() -> dict[str, Any]:
+    return {"all": [FREE, {"trait": "seats", "op": "lt", "value": 5}]}
+
+
+@pytest.fixture
+def stored(inapp: Inapp, database_url: str, rule: dict[str, Any]) -> tuple[str, str]:
+    """(org, message): a banner for those in an audience, who look at a URL; ada is not on the free plan."""
     org_id: str = json.loads(inapp("org", "create", "Acme", "--json").stdout)["orgId"]
     message_id, audience_id = str(new_id()), str(new_id())
-    rule = {"all": [{"trait": "plan", "op": "eq", "value": "free"}, {"trait": "seats", "op": "lt", "value": 5}]}
 
     async def store() -> None:
         connection = await asyncpg.connect(database_url)
@@ -50,7 +55,7 @@ def stored(inapp: Inapp, database_url: str) -> tuple[str, str]:
             )  # fmt: skip
             await connection.execute(
                 "INSERT INTO customers (org_id, subject, traits, rev, created_ms, last_seen_ms)"
-                " VALUES ($1, 'u:ada', $2, 1, 0, 0), ($1, 'u:bob', $3, 2, 0, 0)",
+                " VALUES ($1, 'u:ada', $2, 1, 0, 0), ($1, 'u:bob', $3, 2, 0, 0), ($1, 'a:tab', $3, 3, 0, 0)",
                 org_id, '{"plan": "pro", "seats": 3}', '{"plan": "free", "seats": 3}',
             )  # fmt: skip
         finally:
@@ -73,11 +78,11 @@ def test_a_table_marks_each_rule_and_says_what_would_have_to_change(inapp: Inapp
         "It also fails url."
     )
     assert moment.startswith("  at 20") and moment.endswith("Z")
-    assert header.split() == ["Rule", "Reason"]
+    assert header.split() == ["Check", "Reason"]
     assert " ".join(" ".join(table).split()) == " ".join([
         "✓ status It is published and active.",
         "✓ window It has no start and no end.",
-        "✗ audience not_in_audience The customer is not in “Free [small]”. plan is “pro”; it would have to be “free”.",
+        "✗ audience not_in_audience The customer is not in “Free [small]”.",
         "✗ plan is “pro”; it would have to be “free”.",
         "✓ seats is 3.",
         "✓ excluded_audiences It excludes nobody.",
@@ -88,6 +93,59 @@ def test_a_table_marks_each_rule_and_says_what_would_have_to_change(inapp: Inapp
         "✓ frequency_cap Nothing limits how often it is shown.",
         "✓ slot No other message is before it in the slot “banner:top”.",
     ])  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [FREE, {"all": [FREE]}])
+def test_a_single_condition_is_told_once(inapp: Inapp, stored: tuple[str, str]) -> None:
+    printed = explained(inapp("message", "explain", *stored, "--customer", "ada"))
+    assert printed.count("plan is “pro”") == 1
+    assert "✗ audience not_in_audience The customer is not in “Free [small]”. ✓" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize("rule", [FREE])
+def test_a_single_condition_that_the_summary_leaves_out_stands_in_its_row(
+    inapp: Inapp, stored: tuple[str, str], database_url: str
+) -> None:
+    async def pause() -> None:
+        connection = await asyncpg.connect(database_url)
+        try:
+            await connection.execute("UPDATE in_app_messages SET active = false")
+        finally:
+            await connection.close()
+
+    run_apart(pause())
+    summary, *table = explained(inapp("message", "explain", *stored, "--customer", "ada")).splitlines()
+    assert "plan" not in summary
+    assert "“Free [small]”. plan is “pro”; it would have to be “free”. ✓" in " ".join(" ".join(table).split())
+
+
+@pytest.mark.parametrize("rule", [{"all": [FREE, {"trait": "note", "op": "eq", "value": "word " * 15 + "."}]}])
+def test_a_condition_that_takes_several_lines_keeps_its_indent(inapp: Inapp, stored: tuple[str, str]) -> None:
+    lines = explained(inapp("message", "explain", *stored, "--customer", "ada")).splitlines()
+    [first] = [number for number, line in enumerate(lines) if "✗ note" in line]
+    wrapped = [line for line in lines[first + 1 :] if line.split()[:1] == ["word"]]
+    assert wrapped
+    assert {line.index("word") for line in wrapped} == {lines[first].index("note")}
+
+
+def test_a_visitor_is_asked_about_by_the_anonymous_id(inapp: Inapp, stored: tuple[str, str]) -> None:
+    assert explained(inapp("message", "explain", *stored, "--anonymous", "tab")).startswith("✓ It is shown.")
+    for visitor, known in (("tab", "known"), ("nobody", "unknown")):
+        options = ("--customer", "x", "--anonymous", visitor, "--json")
+        both = json.loads(explained(inapp("message", "explain", *stored, *options)))
+        assert both["customer"] == known
+
+
+def test_one_of_the_two_ids_is_needed(inapp: Inapp, stored: tuple[str, str]) -> None:
+    result = inapp("message", "explain", *stored)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "give --customer, --anonymous or both." in result.stderr
+
+
+def test_what_is_no_id_is_said_to_be_none(inapp: Inapp) -> None:
+    result = inapp("message", "explain", NOBODY, "nope", "--customer", "ada")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "'MESSAGE': nope is no id: ids are UUIDs, of 36 characters." in result.stderr
 
 
 def test_what_is_left_to_the_device_is_marked_apart(inapp: Inapp, stored: tuple[str, str]) -> None:

@@ -1,23 +1,28 @@
 """`inapp import customers`: every good line is applied once, whatever happens in between."""
 
 import asyncio
+import errno
+import io
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import update
 from typer.testing import CliRunner, Result
 
+from inapp import import_commands
 from inapp.cli import app
 from inapp.embedded.ports import free_port
-from inapp.imports import backlog, place, run
-from inapp.imports.check import Customer
-from inapp.imports.place import OvertakenError, Place
+from inapp.imports import backlog, position, run
+from inapp.imports.position import OvertakenError, Position
+from inapp.imports.reading.check import Customer
+from inapp.imports.reading.source import Source
 from inapp.imports.report import Report
 from store import tables
 from tests.support.polling import eventually_async
@@ -42,7 +47,7 @@ async def recording(world: World) -> AsyncIterator[World]:
 
 @pytest.fixture
 def import_(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
-    """Runs the command on the world's database, for its org unless another is named.
+    """Runs the command on the world's database, for its org unless another is named; a dry run for none.
 
     It waits for a recorder only so long: a test without one must fail, not hang.
     """
@@ -55,7 +60,8 @@ def import_(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Im
     monkeypatch.setattr(backlog, "until_applied", for_a_while)
 
     async def run(path: Path, *options: str, org: object = None, url: str | None = world.database_url) -> Result:
-        arguments = ["import", "customers", str(path), "--org", str(org or world.org_id), *options]
+        org_option = [] if "--dry-run" in options else ["--org", str(org or world.org_id)]
+        arguments = ["import", "customers", str(path), *org_option, *options]
         environment = {"DATABASE_URL": url, "INAPP_DATA_DIR": str(tmp_path / "data"), "COLUMNS": None}
         return await asyncio.to_thread(CliRunner().invoke, app, arguments, env=environment, prog_name="inapp")
 
@@ -161,11 +167,18 @@ async def test_a_dry_run_says_what_it_saw_and_needs_no_database(import_: Import,
     path = tmp_path / "some.csv"
     path.write_text("userId,seats,beta:boolean\n1,3,true\n2,4,no\n3,5,\n")
     printed = said(await import_(path, "--dry-run", url="postgresql://nobody@127.0.0.1:1/none"), 3)
-    assert "2 good lines, 1 bad ones. Nothing was written." in printed
+    assert "2 good lines, 1 bad one. Nothing was written." in printed
     assert "invalid_boolean" in printed
     assert "line 3 /traits/beta" in printed
     assert "seats:number" in printed
     assert beside(path) == []
+
+
+async def test_only_a_dry_run_goes_without_an_org(tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "some.ndjson", customer(1))
+    result = await asyncio.to_thread(CliRunner().invoke, app, ["import", "customers", str(path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Invalid value for --org: whose customers are these?" in result.stderr
 
 
 async def test_a_dry_run_writes_nothing(world: World, import_: Import, tmp_path: Path) -> None:
@@ -194,7 +207,7 @@ async def test_a_file_that_is_in_is_refused_unless_it_is_asked_for_again(
     renamed = path.rename(tmp_path / "other.jsonl")
     refusal = said(await import_(renamed), 1)
     assert "imported at 20" in refusal
-    assert "1 lines imported, 1 rejected" in refusal
+    assert "(1 line imported, 1 rejected)" in refusal
     assert await recording.count("events") == 1
     assert beside(renamed) == []
 
@@ -216,17 +229,17 @@ async def test_another_file_is_another_import(recording: World, import_: Import,
 
 
 CRASHES = [
-    (place, "begin", 1, "before"),
-    (place, "begin", 1, "after"),
-    (place, "move_on", 1, "before"),
-    (place, "move_on", 1, "after"),
-    (place, "move_on", 3, "after"),
+    (position, "begin", 1, "before"),
+    (position, "begin", 1, "after"),
+    (position, "move_on", 1, "before"),
+    (position, "move_on", 1, "after"),
+    (position, "move_on", 3, "after"),
     (backlog, "until_applied", 1, "before"),
     (backlog, "until_applied", 4, "before"),
     (Report, "finish", 1, "before"),
     (Report, "finish", 1, "after"),
-    (place, "finish", 1, "before"),
-    (place, "finish", 1, "after"),
+    (position, "finish", 1, "before"),
+    (position, "finish", 1, "after"),
 ]
 
 
@@ -289,7 +302,7 @@ async def test_a_file_of_many_line_records_goes_on_as_well(
     rows = [f'c{n},"note\n{n}",{"x" if n % 4 == 2 else n}\n' for n in range(20)]
     path.write_text("userId,note,n:number\n" + "".join(rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "move_on", crashing(place.move_on, 4, "after"))
+        patch.setattr(position, "move_on", crashing(position.move_on, 4, "after"))
         assert isinstance((await import_(path)).exception, CrashError)
     printed = await import_(path)
     assert "Going on at line 20." in printed.stderr
@@ -385,7 +398,7 @@ async def test_what_became_known_since_an_import_began_stays(
     monkeypatch.setattr(run, "CHUNK_RECORDS", 1)
     path = ndjson(tmp_path / "some.ndjson", *(customer(n, plan="file", city="file") for n in (1, 2, 3)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "move_on", crashing(place.move_on, 1, "before"))
+        patch.setattr(position, "move_on", crashing(position.move_on, 1, "before"))
         assert isinstance((await import_(path)).exception, CrashError)
     moment_ms = await now(recording)
     await recording.record(recording.identify("c1", properties={"plan": "since"}, at_ms=moment_ms))
@@ -418,21 +431,21 @@ async def test_who_begins_anew_overtakes_the_one_at_work_by_whatever_clock(world
         await moved_on(world, here)
     with pytest.raises(OvertakenError):
         async with world.engine.begin() as connection:
-            await place.finish(connection, here)
+            await position.finish(connection, here)
     assert await world.count("inbox") == 0
     ahead_ms = anew.started_ms + 3_600_000
     await world.execute(update(tables.customer_imports).values(started_ms=ahead_ms))
     assert (await begun(world, again=True)).started_ms == ahead_ms + 1
 
 
-async def begun(world: World, *, again: bool = False) -> Place:
+async def begun(world: World, *, again: bool = False) -> Position:
     async with world.engine.begin() as connection:
-        return await place.begin(connection, world.org_id, b"digest", "some.csv", again=again)
+        return await position.begin(connection, world.org_id, b"digest", "some.csv", again=again)
 
 
-async def moved_on(world: World, here: Place) -> Place:
+async def moved_on(world: World, here: Position) -> Position:
     async with world.engine.begin() as connection:
-        return await place.move_on(connection, here, [Customer(1, "a", {}, b"{}")], 0, 2)
+        return await position.move_on(connection, here, [Customer(1, "a", {}, b"{}")], 0, 2)
 
 
 async def test_a_second_import_of_a_file_at_the_same_time_is_refused(
@@ -454,11 +467,55 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(
             file.write('{"userId": "c2"}\n')
         return await real(*given, **named)
 
-    real = place.begin
-    monkeypatch.setattr(place, "begin", begin)
+    real = position.begin
+    monkeypatch.setattr(position, "begin", begin)
     assert "changed" in said(await import_(path), 1)
     assert await world.count("inbox") == 0
     assert await world.count("customer_imports WHERE finished_ms IS NOT NULL") == 0
+
+
+class FailingFile(io.BufferedReader):
+    """A file on a disk that fails at the nth call of one of its methods."""
+
+    def __init__(self, file: BinaryIO, method: str, nth: int) -> None:
+        super().__init__(io.FileIO(file.name))
+        self._method = method
+        self._left = nth
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._call("read")
+        return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self._call("readline")
+        return super().readline(size)
+
+    def _call(self, method: str) -> None:
+        self._left -= method == self._method
+        if not self._left:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize(("method", "nth", "stopped"), [("read", 1, None), ("readline", 1, 1), ("readline", 4, 3)])
+async def test_a_disk_that_fails_is_told_from_a_database_that_is_away(
+    recording: World,
+    import_: Import,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    nth: int,
+    stopped: int | None,
+) -> None:
+    monkeypatch.setattr(run, "CHUNK_RECORDS", 1)
+    path = ndjson(tmp_path / "some.ndjson", *(customer(n) for n in range(9)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_commands, "Source", lambda file, *rest: Source(FailingFile(file, method, nth), *rest))
+        refusal = said(await import_(path), 1)
+    assert "✗ The file cannot be read: Input/output error." in refusal
+    assert "database" not in refusal
+    assert re.findall(r"Stopped at line (\d+)", refusal) == ([] if stopped is None else [str(stopped)])
+    said(await import_(path), 0)
+    assert await recording.count("customers") == await recording.count("events") == 9
 
 
 @pytest.mark.usefixtures("recording")
@@ -475,7 +532,7 @@ async def test_what_cannot_be_done_is_one_clear_line(world: World, import_: Impo
         (await import_(good, org=uuid4()), "no org"),
         (await import_(tmp_path / "none.csv"), "no file"),
         (await import_(Path("-"), "--format", "csv"), "pipe"),
-        (await import_(tmp_path, "--format", "csv"), "is no file"),
+        (await import_(tmp_path), "is a folder"),
         (await import_(unnamed), "--format"),
         (await import_(tmp_path / "empty.csv"), "empty"),
         (await import_(good, "--format", "csv"), "userId"),

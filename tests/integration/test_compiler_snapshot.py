@@ -73,7 +73,7 @@ async def test_a_snapshot_has_audiences_live_public_keys_and_settings(postgres: 
     snapshot = await take_snapshot(postgres, org.org_id, TERM)
     assert {(row.id, row.name): (row.rule, row.preparing) for row in snapshot.audiences} == {
         (static, "Static"): (None, False),
-        (ruled, "Ruled"): ({"any": []}, True),
+        (ruled, "Ruled"): ('{"any": []}', True),
     }
     assert snapshot.keys == live
     assert snapshot.settings == Settings(True, "s3cret")

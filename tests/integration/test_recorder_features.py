@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisAwayError
 from sqlalchemy import insert, text
 from structlog.testing import capture_logs
 
-from recorder import adopt, features
+from recorder import adopt, features, gather
 from recorder.features import CUSTOMERS_AT_ONCE as MOST
 from recorder.features import Features
 from recorder.rebuild import Rebuilder
@@ -120,6 +120,20 @@ async def test_gathering_goes_chunk_by_chunk_and_says_how_far_it_is(world: World
 def remade(world: World) -> Features:
     """As after a restart."""
     return Features(world.engine, world.database_url, world.ledger, world.projector)
+
+
+async def test_many_features_are_gathered_in_several_passes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "FEATURES_AT_ONCE", 2)
+    await some_past(world)
+    for event_type in ("paid", "viewed", "*", "refunded", "done"):
+        await world.add_audience(at_least(2, event_type))
+    await world.features.look()
+    places = []
+    for _ in range(3):
+        await world.features.turn()
+        places.append(await world.features.progress())
+    assert [place["preparing"] for place in places] == [3, 1, 0]
+    await check(world)
 
 
 async def test_a_restart_goes_on_in_the_middle_of_a_pass(world: World, small_chunks: None) -> None:
@@ -451,6 +465,23 @@ async def test_a_running_recorder_hears_of_new_audiences_and_of_what_is_publishe
         await asyncio.wait([running])
 
 
+@pytest.mark.parametrize("ticks", range(5))
+async def test_it_stops_when_told_also_while_it_is_being_woken(world: World, ticks: int) -> None:
+    running = asyncio.create_task(world.features.run())
+    await eventually_async(lambda: is_idle(world))
+    world.features._wake.set()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running], timeout=5)
+    assert running.cancelled()
+
+
+async def is_idle(world: World) -> bool:
+    """Waits for somebody to wake it."""
+    return bool(world.features._wake._waiters)
+
+
 async def nobody_prepares(world: World) -> bool:
     return not await world.preparing() and await world.kept() != []
 
@@ -461,7 +492,8 @@ async def nothing_is_kept(world: World) -> bool:
 
 def test_chunks_get_smaller_when_they_take_long_and_grow_again() -> None:
     assert features._next_size(MOST, 0.2) == MOST // 2
-    assert features._next_size(1, 9) == 1
+    assert features._next_size(features._FEWEST_CUSTOMERS, 9) == features._FEWEST_CUSTOMERS
+    assert features._next_size(2, 9) == 2
     assert features._next_size(MOST // 2, 0.01) == MOST
     assert features._next_size(MOST, 0.01) == MOST
     assert features._next_size(100, 0.07) == 100

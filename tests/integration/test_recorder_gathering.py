@@ -76,8 +76,43 @@ async def test_an_erasure_that_did_not_see_the_feature_holds_up_its_adoption(wor
     await check(world)
 
 
+async def test_others_record_while_an_adoption_waits(world: World) -> None:
+    async with world.engine.connect() as slow:
+        await record(slow, [world.event("paid", "ada")], NOW_MS)
+        await world.add_audience(at_least(2))
+        settling = asyncio.create_task(world.settle_features())
+        await eventually_async(lambda: somebody_waits_for_features(world))
+        with anyio.fail_after(20):
+            await world.record(world.event("paid", "grace"))
+        await slow.commit()
+    await settling
+    await check(world)
+
+
 async def somebody_waits_for_features(world: World) -> bool:
     return await world.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != []
+
+
+async def test_a_sign_up_while_its_chunk_waits_for_the_visitor_keeps_the_visitors_past(world: World) -> None:
+    past = [world.event("old", None, visitor="v", at_ms=NOW_MS - ago_ms) for ago_ms in (3, 2, 1)]
+    await world.record(world.event("old", "x"), *past)
+    await world.add_audience({"event": "old", "count": {"op": "gte", "value": 3}})
+    await world.features.look()
+    async with world.engine.connect() as connection:
+        signing_up = await connection.begin()
+        recorded = await record(connection, [world.identify("new", visitor="v")], NOW_MS)
+        gathering = asyncio.create_task(world.features.turn())
+        await eventually_async(lambda: waits_for_a_row(world))
+        await signing_up.commit()
+    await gathering
+    await world.projector.project(recorded.touched)
+    await world.settle_features()
+    assert list((await world.known_state("u:new")).rings.values()) == [(NOW_MS - 1, NOW_MS - 2, NOW_MS - 3)]
+
+
+async def waits_for_a_row(world: World) -> bool:
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await world.rows(query))
 
 
 @pytest.mark.parametrize("point", GATHERING)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from engine.features import FeatureIndex
-from engine.reasons import pointed_leaves, verdict
+from engine.reasons import holds, pointed_leaves
 from engine.rules import Membership, compile_rules
 from tests.support import rule_cases
 from tests.support.rule_cases import AUDIENCE_IDS, STATIC_ID, UNDER_TEST, Happening, Somebody, rings_of
@@ -19,13 +19,14 @@ from wire.rule_tree import AllOf, AnyOf, CountOp, EventCount, Rule, to_json
 FAR_MS = 10**12
 """Later than every window."""
 
-# In every run 1,000 examples of the first test, in the nightly profile 20,000.
 often = settings(
-    max_examples=10 * settings().max_examples,
+    max_examples=1_000,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 seldom = settings(often, max_examples=settings().max_examples)
+TURNS = range(settings().max_examples // 100)
+"""One in every run, twenty in the nightly one: Hypothesis keeps all examples of a turn in memory."""
 
 MOVING = st.builds(
     EventCount,
@@ -70,10 +71,21 @@ class InPython:
         return self._membership.ids_of(held) - {STATIC_ID}, change_ms
 
 
+@pytest.mark.parametrize("turn", TURNS)
 @often
-@given(RANDOM_AUDIENCES, RANDOM_PEOPLE, RANDOM_STATIC, rule_cases.NOWS_MS)
+@given(
+    rules=RANDOM_AUDIENCES,
+    people=RANDOM_PEOPLE,
+    static=RANDOM_STATIC,
+    now_ms=rule_cases.NOWS_MS,
+)
 def test_python_and_postgres_agree_now_and_on_what_changes_next_and_when(
-    stored: StoredPeople, rules: dict[str, Rule], people: list[Somebody], static: tuple[str, ...], now_ms: int
+    stored: StoredPeople,
+    turn: int,
+    rules: dict[str, Rule],
+    people: list[Somebody],
+    static: tuple[str, ...],
+    now_ms: int,
 ) -> None:
     stored.replace(people, static)
     inside = in_postgres(stored, rules, now_ms)
@@ -122,8 +134,8 @@ def test_each_leaf_of_a_rule_holds_for_a_customer_where_python_says_so(
         alone, _ = InPython({**rules, UNDER_TEST: leaf.condition}, somebody, static).at(now_ms)
         assert result.holds is (UNDER_TEST in alone)
     whole, _ = InPython(rules, somebody, static).at(now_ms)
-    holds = {result.pointer: result.holds for result in results}
-    assert verdict(rule, holds.__getitem__) is (AUDIENCE_IDS[-1] in whole)
+    leaf_holds = {result.pointer: result.holds for result in results}
+    assert holds(rule, leaf_holds.__getitem__) is (AUDIENCE_IDS[-1] in whole)
 
 
 @seldom

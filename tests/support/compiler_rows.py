@@ -1,5 +1,6 @@
 """Rows as the compiler reads them, and the same written to Postgres."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from compiler.snapshot import AudienceRow, MessageRow, Snapshot
+from compiler.snapshot import MessageRow, Snapshot
+from engine.audiences import StoredAudience
 from store import outbox, tables
 from store.ids import new_id
 from wire.apikeys import digest, mint
@@ -49,12 +51,13 @@ def message_row(number: int = 1, **changes: Any) -> MessageRow:
     return MessageRow(**(fields | changes))
 
 
-def audience_row(number: int, rule: object, name: str | None = None, *, preparing: bool = False) -> AudienceRow:
-    return AudienceRow(uuid(number), name or f"Audience {number}", rule, preparing)
+def audience_row(number: int, rule: object, name: str | None = None, *, preparing: bool = False) -> StoredAudience:
+    rule_json = None if rule is None else json.dumps(rule)
+    return StoredAudience(uuid(number), name or f"Audience {number}", rule_json, preparing)
 
 
 def snapshot(
-    *messages: MessageRow, audiences: Sequence[AudienceRow] = (), settings: Settings | None = None
+    *messages: MessageRow, audiences: Sequence[StoredAudience] = (), settings: Settings | None = None
 ) -> Snapshot:
     return Snapshot(ORG, VERSION, settings or Settings(), frozenset({KEY}), tuple(audiences), messages)
 

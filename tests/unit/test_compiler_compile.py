@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from compiler.compile import Compiled, check, compile_org
-from compiler.snapshot import AudienceRow, MessageRow, Snapshot
+from compiler.snapshot import MessageRow, Snapshot
+from engine.audiences import StoredAudience
 from engine.table import TableError
 from tests.support.compiler_rows import (
     APPEARANCE,
@@ -27,7 +28,7 @@ MISSING = str(uuid(404))
 Problems = set[tuple[str, str]]
 
 
-def compiled(*messages: MessageRow, audiences: list[AudienceRow] | None = None, now_ms: int = NOW_MS) -> Compiled:
+def compiled(*messages: MessageRow, audiences: list[StoredAudience] | None = None, now_ms: int = NOW_MS) -> Compiled:
     made = compile_org(snapshot(*messages, audiences=audiences or []), now_ms)
     check(made)
     return made
@@ -41,14 +42,14 @@ def messages_in(made: Compiled) -> list[CompiledMessage]:
     return [message for bundle in bundles(made).values() for message in bundle.messages]
 
 
-def only_message(row: MessageRow, audiences: list[AudienceRow] | None = None) -> CompiledMessage:
+def only_message(row: MessageRow, audiences: list[StoredAudience] | None = None) -> CompiledMessage:
     made = compiled(row, audiences=audiences)
     assert made.problems == {}
     [message] = messages_in(made)
     return message
 
 
-def problems(row: MessageRow, audiences: list[AudienceRow] | None = None) -> Problems:
+def problems(row: MessageRow, audiences: list[StoredAudience] | None = None) -> Problems:
     """(pointer, code) of what is wrong with `row`; a sound message beside it must not suffer."""
     sound = message_row(999)
     made = compiled(row, sound, audiences=audiences)
@@ -156,7 +157,7 @@ def test_an_audience_is_published_when_anything_refers_to_it_and_only_then() -> 
 
 
 def test_the_audience_of_a_trigger_is_found_however_its_id_is_written() -> None:
-    audience = AudienceRow(id=uuid(0xABCDEF), name="Hex", rule=None, preparing=False)
+    audience = StoredAudience(id=uuid(0xABCDEF), name="Hex", rule=None, preparing=False)
     written = str(audience.id).upper()
     message = only_message(message_row(trigger={"audienceId": written}), [audience])
     assert message.trigger == {"audienceId": str(audience.id)} != {"audienceId": written}
@@ -367,7 +368,7 @@ def test_a_paused_or_ended_message_has_no_problems() -> None:
     ids=["for", "except", "when"],
 )
 def test_a_message_with_a_broken_audience_is_left_out_and_so_is_the_audience(
-    audiences: list[AudienceRow], codes: set[str], changes: dict[str, Any], pointer: str
+    audiences: list[StoredAudience], codes: set[str], changes: dict[str, Any], pointer: str
 ) -> None:
     sound = audience_row(99, None)
     assert problems(message_row(**changes), [*audiences, sound]) == {(pointer, code) for code in codes}

@@ -18,9 +18,9 @@ from engine import explain as explain_module
 from engine.decide import Context, Occasion, decide, person, verdict
 from engine.explain import Check, explain
 from engine.features import features_of
-from engine.judging import Judged, judge, must_change, tally
-from engine.reasons import pointed_leaves
-from engine.reasons import verdict as verdict_of
+from engine.judging import Judged, judge, tally
+from engine.reasons import holds as rule_holds
+from engine.reasons import must_change, pointed_leaves
 from engine.table import OrgTable, prepare
 from tests.support.rule_cases import AUDIENCE_IDS, AUDIENCES, NOW_MS, PEOPLE, STATIC_ID, Somebody, rings_of
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Version
@@ -68,7 +68,7 @@ def state_of(somebody: Somebody, rules: Rules, **fields: Any) -> UserState:
 
 
 def only(checks: list[Check], rule: str) -> Check:
-    (check,) = [check for check in checks if check.rule == rule]
+    (check,) = [check for check in checks if check.name == rule]
     return check
 
 
@@ -177,7 +177,7 @@ def test_a_rule_changes_by_itself_at_the_moment_that_it_names_and_not_before(
         if check.changes_ms is not None:
             assert at(check.changes_ms)[place].reason != check.reason
             assert at(check.changes_ms - 1)[place].reason == check.reason
-        elif check.rule != "slot":
+        elif check.name != "slot":
             assert at(NOW_MS + 10**12)[place].reason == check.reason
 
 
@@ -215,7 +215,7 @@ def test_each_condition_is_judged_as_the_rule_judges_it(rules: Rules, somebody: 
     for audience_id, judged in judge(AUDIENCE_IDS, rules, state, NOW_MS).items():
         holds = {one.pointer: one.holds for one in judged}
         assert [one.pointer for one in judged] == [leaf.pointer for leaf in pointed_leaves(rules[audience_id])]
-        assert verdict_of(rules[audience_id], holds.__getitem__) == (audience_id in members)
+        assert rule_holds(rules[audience_id], holds.__getitem__) == (audience_id in members)
 
 
 @given(AUDIENCES, PEOPLE)
@@ -248,14 +248,14 @@ def test_turning_over_what_must_change_turns_over_the_rule_and_nothing_less_does
     rule = rules[AUDIENCE_IDS[0]]
     holds = {leaf.pointer: bool(bits >> place & 1) for place, leaf in enumerate(pointed_leaves(rule))}
     turned = must_change(rule, holds.__getitem__)
-    before = verdict_of(rule, holds.__getitem__)
+    before = rule_holds(rule, holds.__getitem__)
     if turned:
         flipped = {pointer: value is not (pointer in turned) for pointer, value in holds.items()}
-        assert verdict_of(rule, flipped.__getitem__) is not before
+        assert rule_holds(rule, flipped.__getitem__) is not before
         for kept in turned:
-            assert verdict_of(rule, {**flipped, kept: holds[kept]}.__getitem__) is before
+            assert rule_holds(rule, {**flipped, kept: holds[kept]}.__getitem__) is before
     else:
-        assert all(verdict_of(rule, dict.fromkeys(holds, value).__getitem__) is before for value in (True, False))
+        assert all(rule_holds(rule, dict.fromkeys(holds, value).__getitem__) is before for value in (True, False))
 
 
 def test_the_smallest_way_to_turn_a_rule_over_is_taken() -> None:
@@ -304,7 +304,7 @@ def test_the_docs_have_every_reason_once_and_no_other() -> None:
     listed = [reason for _, reason in ROWS]
     assert len(listed) == len(set(listed))
     assert {*listed, decide_module.STATE_UNKNOWN, decide_module.UNVERIFIED} == REASONS
-    assert {rule for rule, _ in ROWS} == set(get_args(explain_module.RuleName))
+    assert {rule for rule, _ in ROWS} == set(get_args(explain_module.CheckName))
 
 
 @given(orgs(), CONTEXTS)
@@ -314,4 +314,4 @@ def test_the_docs_name_the_reasons_that_each_rule_can_have(
     table, state, _ = drawn
     for prepared in table.messages:
         for check in explain(table, prepared.message.id, state, context, NOW_MS):
-            assert check.passes or (check.rule, check.reason) in ROWS
+            assert check.passes or (check.name, check.reason) in ROWS

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from inapp.imports.check import Customer, Rejected, check
-from inapp.imports.columns import Column
-from inapp.imports.ids import ids_of
-from inapp.imports.records import Record
+from inapp.imports.event_ids import ids_of
+from inapp.imports.reading.check import Customer, Rejected, check
+from inapp.imports.reading.columns import Column
+from inapp.imports.reading.records import Record
 from inapp.imports.run import CHUNK_BYTES, CHUNK_RECORDS, chunks
 from inapp.imports.tally import MOST_TRAITS, Tally
 from tests.support.error_codes import ROOT
@@ -101,7 +101,7 @@ def test_a_dry_run_of_endless_trait_names_stays_small() -> None:
 def test_the_docs_list_every_code_that_an_import_has_of_its_own() -> None:
     text = (ROOT / "docs" / "import.md").read_text().split("## Bad lines")[1]
     listed = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
-    sources = "".join(path.read_text() for path in Path(ROOT / "inapp" / "imports").glob("*.py"))
+    sources = "".join(path.read_text() for path in Path(ROOT / "inapp" / "imports").rglob("*.py"))
     ours = set(re.findall(r'(?:Flaw\(|Problem\("", )"(\w+)"', sources))
     assert len(ours) >= 7
     assert listed == sorted(ours)

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from inapp.imports.columns import Column, read_header
-from inapp.imports.csv_records import read_header_and_records
-from inapp.imports.lines import MAX_BYTES, UnreadableFileError, read_lines
-from inapp.imports.ndjson import read_ndjson
-from inapp.imports.records import Record
+from inapp.imports.reading.columns import Column, read_header
+from inapp.imports.reading.csv_records import read_header_and_records
+from inapp.imports.reading.lines import MAX_BYTES, UnreadableFileError, read_lines
+from inapp.imports.reading.ndjson import read_ndjson
+from inapp.imports.reading.records import Record
+from wire.problems import Problem
 
 
 def ndjson(data: bytes) -> list[Record]:
@@ -118,6 +119,25 @@ def test_a_quote_that_is_not_closed_swallows_no_more_than_a_record_may_have() ->
     assert [record.line for record in found] == list(range(2, 3 + many))
 
 
+@pytest.mark.parametrize("after", ["", "\n", "\nb,fine\n", '\nb,"fine"\n'])
+def test_a_quote_that_is_not_closed_is_said_to_be_so_wherever_the_csv_module_notices_it(after: str) -> None:
+    problem = csv('userId,note\na,"oops' + after)[0].problem
+    assert problem is not None
+    assert problem.message == "A quote is opened here and never closed; close it, or double the quotes inside a cell."
+
+
+def test_another_slip_with_quotes_is_not_taken_for_an_open_one() -> None:
+    found = csv('userId,note\na,"x"y\nb,z\n')
+    assert items(found) == ["invalid_csv", {"userId": "b", "traits": {"note": "z"}}]
+    assert found[0].problem is not None
+    assert found[0].problem.message.startswith("This is not CSV: ")
+
+
+def test_a_line_of_csv_says_whom_it_is_about() -> None:
+    (found,) = csv("userId,plan\n,pro\n")
+    assert found.problem == Problem("/userId", "missing_field", "Fill in userId: whom the line is about.")
+
+
 def test_a_huge_line_of_csv_is_the_only_one() -> None:
     found = csv("userId,note\na,x\nb," + "y" * (2 * MAX_BYTES) + "\nc,z\n")
     assert [record.line for record in found] == [2, 3, 4]
@@ -133,6 +153,8 @@ def test_a_line_of_csv_in_another_encoding_is_the_only_one() -> None:
 def test_a_line_with_too_few_or_too_many_cells_is_bad_and_an_empty_one_is_none() -> None:
     found = csv("userId,plan\na\n\nb,x,y\nc,x\n")
     assert items(found[:2]) == ["wrong_cell_count", "wrong_cell_count"]
+    assert found[0].problem is not None
+    assert found[0].problem.message == "The first line names 2 columns, and this one has 1 cell."
     assert [record.line for record in found] == [2, 4, 5]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.reasons import deciding, pointed_leaves, verdict
+from engine.reasons import deciding, holds, pointed_leaves
 from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule, to_json
 
 LEAF = Compare("x", "exists")
@@ -28,7 +28,7 @@ def decided_by(rule: Rule, *holding: str) -> list[str]:
 
 def test_a_lone_leaf_decides_by_itself() -> None:
     assert decided_by(LEAF) == decided_by(LEAF, "") == [""]
-    assert (verdict(LEAF, [].__contains__), verdict(LEAF, [""].__contains__)) == (False, True)
+    assert (holds(LEAF, [].__contains__), holds(LEAF, [""].__contains__)) == (False, True)
 
 
 def test_all_parts_are_needed_to_hold_and_the_first_that_fails_is_enough() -> None:
@@ -49,7 +49,7 @@ def test_a_part_that_fails_for_one_reason_is_preferred_to_one_that_fails_for_two
 
 def test_nothing_decides_a_rule_without_leaves() -> None:
     assert decided_by(AllOf(())) == decided_by(Not(AnyOf(()))) == []
-    assert verdict(AllOf(()), [].__contains__) is not verdict(AnyOf(()), [].__contains__)
+    assert holds(AllOf(()), [].__contains__) is not holds(AnyOf(()), [].__contains__)
 
 
 def test_leaves_are_named_by_the_json_pointers_of_the_rule() -> None:
@@ -71,12 +71,12 @@ def test_what_decides_is_enough_and_no_smaller_set_is(rule: Rule, data: st.DataO
 
 def is_enough(rule: Rule, kept: tuple[str, ...], holding: set[str], pointers: list[str]) -> bool:
     """Whether the verdict stays, whatever the leaves that are not kept say."""
-    expected = verdict(rule, holding.__contains__)
+    expected = holds(rule, holding.__contains__)
     others = [pointer for pointer in pointers if pointer not in kept]
     known = {pointer for pointer in kept if pointer in holding}
     for truths in product([False, True], repeat=len(others)):
         held = known | {pointer for pointer, holds in zip(others, truths, strict=True) if holds}
-        if verdict(rule, held.__contains__) is not expected:
+        if holds(rule, held.__contains__) is not expected:
             return False
     return True
 

@@ -5,7 +5,7 @@ import keyword
 import math
 import re
 import tokenize
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 from unittest.mock import patch
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine import conditions, generate
 from engine.clauses import compile_clause
-from engine.rules import Membership, compile_rules
+from engine.rules import MOST_LOOKS, Membership, compile_rules
 from tests.support import naive_rules, rule_cases
 from tests.support.rule_cases import NOW_MS, STATIC_ID, Happening, Somebody, critical_moments, rings_of
 from wire.features import feature_id
@@ -406,3 +406,35 @@ def test_rules_of_the_same_form_are_compiled_once() -> None:
     for word in ("free", "pro"):
         compile_rules({"a": Compare("plan", "eq", word), "b": EventCount(word, within="1d")})
     assert generate._code.cache_info().misses == 1
+
+
+def test_an_evaluation_looks_ahead_only_so_often_and_then_says_until_when_nothing_changes() -> None:
+    lengths = range(1, 201)
+    flips = tuple(
+        AnyOf((Compare("at", "within_last", f"{seconds}s"), Compare("at", "not_within_last", f"{seconds}s")))
+        for seconds in lengths
+    )
+    membership = compile_rules(
+        {"it": AllOf((*flips[:100], Compare("at", "within_last", "1d"))), "other": AllOf(flips[100:])}
+    )
+    looks = count_looks(membership)
+    held, change_ms = membership.evaluate({"at": "2026-03-15T12:00:00Z"}, {}, frozenset(), NOW_MS)
+    assert looks() <= MOST_LOOKS + 1
+    assert membership.ids_of(held) == {"it", "other"}
+    assert change_ms is not None
+    assert NOW_MS < change_ms <= NOW_MS + 86_400_001
+    for at_ms in (change_ms - 1, NOW_MS + 1):
+        assert membership.evaluate({"at": "2026-03-15T12:00:00Z"}, {}, frozenset(), at_ms)[0] == held
+
+
+def count_looks(membership: Membership) -> Callable[[], int]:
+    looks = 0
+    evaluate = membership._evaluate
+
+    def counting(*arguments: Any) -> tuple[int, float, float]:
+        nonlocal looks
+        looks += 1
+        return evaluate(*arguments)
+
+    membership._evaluate = counting  # type: ignore[method-assign, assignment]
+    return lambda: looks

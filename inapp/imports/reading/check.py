@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from admin.customers.traits import item_problem
-from inapp.imports.records import Record
+from inapp.imports.reading.records import Record
 from wire import codec
 from wire.intake import PROPERTIES_MAX_BYTES, TOO_LARGE
 from wire.problems import Problem

@@ -5,10 +5,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from inapp.imports.columns import USER_ID, CellError, Column, read_header, value_of
-from inapp.imports.lines import MAX_BYTES, Line, UnreadableFileError
-from inapp.imports.records import Record, not_utf8, too_long
-from wire.problems import Problem, child_pointer
+from inapp.imports.reading.columns import USER_ID, CellError, Column, read_header, value_of
+from inapp.imports.reading.lines import MAX_BYTES, Line, UnreadableFileError
+from inapp.imports.reading.records import Record, not_utf8, too_long
+from inapp.wording import counted
+from wire.problems import MISSING, Problem, child_pointer
+
+_NO_USER_ID = Problem("/userId", MISSING.code, "Fill in userId: whom the line is about.")
+_OPEN_QUOTE = "A quote is opened here and never closed; close it, or double the quotes inside a cell."
 
 
 class _Row(NamedTuple):
@@ -36,7 +40,10 @@ class _TooLongError(Exception):
 
 
 class _Feed:
-    """Gives the csv module its lines, and remembers which of them the record at hand has taken."""
+    """Gives the csv module its lines, and remembers which of them the record at hand has taken.
+
+    `ended`: it has also asked for one after the last.
+    """
 
     def __init__(self, lines: Iterator[Line]) -> None:
         self._lines = lines
@@ -44,12 +51,16 @@ class _Feed:
         self._size_bytes = 0
         self.taken: list[Line] = []
         self.undecodable: Problem | None = None
+        self.ended = False
 
     def __iter__(self) -> "_Feed":
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._lines)
+        line = self._again.popleft() if self._again else next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
         self.taken.append(line)
         self._size_bytes += len(line.data)
         if self._size_bytes > MAX_BYTES:
@@ -64,6 +75,7 @@ class _Feed:
         self.taken = []
         self._size_bytes = 0
         self.undecodable = None
+        self.ended = False
 
     def take_back(self) -> None:
         """All lines but the first are read anew: an open quote must not swallow the customers after it."""
@@ -81,8 +93,9 @@ def _rows(feed: _Feed) -> Iterator[_Row]:
         except StopIteration:
             return
         except (csv.Error, _TooLongError) as error:
+            problem = _broken(error, feed)
             feed.take_back()
-            yield _Row(feed.taken, (), _broken(error))
+            yield _Row(feed.taken, (), problem)
             continue
         if feed.undecodable:
             yield _Row(feed.taken, (), feed.undecodable)
@@ -90,10 +103,12 @@ def _rows(feed: _Feed) -> Iterator[_Row]:
             yield _Row(feed.taken, cells, None)
 
 
-def _broken(error: Exception) -> Problem:
+def _broken(error: Exception, feed: _Feed) -> Problem:
+    """Only within quotes does the csv module read on after a line."""
     if isinstance(error, _TooLongError):
         return too_long(", or a quote is not closed")
-    return Problem("", "invalid_csv", f"This is not CSV: {error}.")
+    read_on = len(feed.taken) > 1 or feed.ended
+    return Problem("", "invalid_csv", _OPEN_QUOTE if read_on else f"This is not CSV: {error}.")
 
 
 def _record(row: _Row, columns: Sequence[Column]) -> Record:
@@ -106,7 +121,9 @@ def _record(row: _Row, columns: Sequence[Column]) -> Record:
 def _item(cells: Sequence[str], columns: Sequence[Column]) -> tuple[Any, Problem | None]:
     """An empty cell says nothing about its trait."""
     if len(cells) != len(columns):
-        message = f"The first line names {len(columns):,} columns, and this one has {len(cells):,} cells."
+        message = (
+            f"The first line names {counted(len(columns), 'column')}, and this one has {counted(len(cells), 'cell')}."
+        )
         return None, Problem("", "wrong_cell_count", message)
     item: dict[str, Any] = {"traits": {}}
     for column, cell in zip(columns, cells, strict=True):
@@ -116,7 +133,7 @@ def _item(cells: Sequence[str], columns: Sequence[Column]) -> tuple[Any, Problem
             _place(item, column)[column.name] = value_of(cell, column.type)
         except CellError as error:
             return None, Problem(child_pointer("/traits", column.name), *error.flaw)
-    return item, None
+    return item, None if USER_ID in item else _NO_USER_ID
 
 
 def _place(item: dict[str, Any], column: Column) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from inapp.console import err
+from inapp.wording import counted
 
 _LINE_EVERY_S = 5.0
 _STILL = "The recorder takes nothing: does it run? Waiting for it. Ctrl-C loses nothing."
 
 
-class Watch:
+class ProgressBar:
     """A context manager. `lines` counts those of the import so far."""
 
     def __init__(self, size_bytes: int, console: Console = err) -> None:
@@ -60,7 +61,7 @@ class Watch:
 
     def waiting(self, rows: int, still: bool) -> None:
         self._update(f"{self._doing}, waiting for the recorder", None, self._rate())
-        self._now_and_then(f"Waiting for the recorder: {rows:,} transactions to apply.")
+        self._now_and_then(f"Waiting for the recorder: {counted(rows, 'transaction')} to apply.")
         if still and not self._still:
             self.note(_STILL)
         self._still = still
@@ -70,7 +71,7 @@ class Watch:
 
     def _rate(self) -> str:
         elapsed_s = max(time.monotonic() - self._since_s, 1e-3)
-        return f"{self.lines:,} lines, {self.lines / elapsed_s:,.0f}/s" if self.lines else ""
+        return f"{counted(self.lines, 'line')}, {self.lines / elapsed_s:,.0f}/s" if self.lines else ""
 
     def _update(self, doing: str, byte: int | None, rate: str) -> None:
         if self._task is not None:

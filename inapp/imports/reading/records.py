@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from inapp.imports.lines import MAX_BYTES
+from inapp.imports.reading.lines import MAX_BYTES
 from wire.problems import Problem
 
 INVALID_JSON = Problem("", "invalid_json", "This line is not one JSON object.")

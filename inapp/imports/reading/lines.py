@@ -1,6 +1,7 @@
 """A file's lines, each with a bounded number of bytes."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Final, NamedTuple
 
 MAX_BYTES: Final = 128 * 1024
@@ -15,6 +16,10 @@ class UnreadableFileError(ValueError):
     """Why nothing of the file can be read, and what to do."""
 
 
+class FileReadError(UnreadableFileError):
+    """The disk or the network under the file fails."""
+
+
 class Line(NamedTuple):
     """`number` counts from 1; `end_byte`: where the next line begins. `whole` False: `data` is only its beginning."""
 
@@ -24,16 +29,26 @@ class Line(NamedTuple):
     whole: bool
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """Tells the file's own failures from those of other things. Raises FileReadError."""
+    try:
+        yield
+    except OSError as error:
+        raise FileReadError(f"The file cannot be read: {error.strerror or error}.") from error
+
+
 def read_lines(file: BinaryIO) -> Iterator[Line]:
-    """The lines with their ends, the byte order mark left out. Raises UnreadableFileError for UTF-16."""
+    """The lines with their ends, the byte order mark left out. Raises FileReadError; UnreadableFileError for UTF-16."""
     number = end_byte = 0
-    while data := file.readline(MAX_BYTES + 1):
-        number += 1
-        end_byte += len(data)
-        whole = len(data) <= MAX_BYTES or data.endswith(b"\n")
-        if not whole:
-            end_byte += _skip_rest(file)
-        yield Line(number, _without_mark(data) if number == 1 else data, end_byte, whole)
+    with reading():
+        while data := file.readline(MAX_BYTES + 1):
+            number += 1
+            end_byte += len(data)
+            whole = len(data) <= MAX_BYTES or data.endswith(b"\n")
+            if not whole:
+                end_byte += _skip_rest(file)
+            yield Line(number, _without_mark(data) if number == 1 else data, end_byte, whole)
 
 
 def _skip_rest(file: BinaryIO) -> int:

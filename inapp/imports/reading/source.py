@@ -7,11 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from inapp.imports.columns import Column
-from inapp.imports.csv_records import read_header_and_records
-from inapp.imports.lines import UnreadableFileError, read_lines
-from inapp.imports.ndjson import read_ndjson
-from inapp.imports.records import Record
+from inapp.imports.reading.columns import Column
+from inapp.imports.reading.csv_records import read_header_and_records
+from inapp.imports.reading.lines import UnreadableFileError, read_lines, reading
+from inapp.imports.reading.ndjson import read_ndjson
+from inapp.imports.reading.records import Record
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -29,7 +29,10 @@ class FileChangedError(Exception):
 
 
 class Source:
-    """`columns` of a CSV file; None for NDJSON. Raises UnreadableFileError when nothing of it can be read."""
+    """`columns` of a CSV file; None for NDJSON.
+
+    Raises UnreadableFileError when nothing of it can be read; everything that reads raises FileReadError.
+    """
 
     def __init__(self, file: BinaryIO, name: str, format_: Format) -> None:
         self.name = name
@@ -43,9 +46,8 @@ class Source:
 
     def digest(self, read: Callable[[int], None]) -> bytes:
         """SHA-256 of all bytes. `read` is told how many it has."""
-        self._file.seek(0)
         sha, done = hashlib.sha256(), 0
-        while piece := self._file.read(_PIECE_BYTES):
+        for piece in self._pieces():
             sha.update(piece)
             done += len(piece)
             read(done)
@@ -66,8 +68,15 @@ class Source:
         if self._now() != self._stamp:
             raise FileChangedError
 
+    def _pieces(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        with reading():
+            while piece := self._file.read(_PIECE_BYTES):
+                yield piece
+
     def _now(self) -> tuple[int, int]:
-        status = os.fstat(self._file.fileno())
+        with reading():
+            status = os.fstat(self._file.fileno())
         return status.st_size, status.st_mtime_ns
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from inapp.imports.lines import UnreadableFileError
+from inapp.imports.reading.lines import UnreadableFileError
 from wire import codec
 from wire.codec import DecodeError
 from wire.plain import Flaw

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class SeedError(RuntimeError):
-    """A call that was refused; the message has the answer."""
+class AdminError(RuntimeError):
+    """A refused call; the message has the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class AdminClient:
     secret_key: str
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """The answer's `data`. Raises SeedError."""
+        """The answer's `data`. Raises AdminError."""
         request = urllib.request.Request(  # noqa: S310 - always our own http address
             self.url + path,
             method=method,
@@ -30,4 +30,4 @@ class AdminClient:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 return json.loads(answer.read())["data"]
         except urllib.error.HTTPError as error:
-            raise SeedError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
+            raise AdminError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None

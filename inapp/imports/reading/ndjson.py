@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from inapp.imports.lines import Line
-from inapp.imports.records import INVALID_JSON, Record, not_utf8, too_long
+from inapp.imports.reading.lines import Line
+from inapp.imports.reading.records import INVALID_JSON, Record, not_utf8, too_long
 from wire import codec
 from wire.codec import DecodeError
 from wire.problems import Problem

@@ -1,0 +1,1 @@
+"""A file → checked customers. Pure but for reading the file."""
