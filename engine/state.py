@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.features import NO_FEATURES, FeatureIndex, Rings
@@ -14,25 +14,64 @@ from wire.userstate import RECENT_IMPRESSIONS, Seen, Stamp, UserState
 _NEVER: Stamp = (-1, b"")
 
 
+@dataclass(slots=True)
+class _Read:
+    """What was read of an event's properties; the features are those of the index of that number."""
+
+    index: int = -1
+    feature_ids: tuple[str, ...] = ()
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Laid(Event):
+    """An event that is laid over states again and again. Its properties, which may be large, are not read each time."""
+
+    _read: _Read = field(default_factory=_Read, init=False, repr=False)
+
+    @classmethod
+    def of(cls, event: Event) -> "Laid":
+        """Without what no rule looks at."""
+        who = event.user_id, event.anonymous_id
+        return cls(event.id, event.org_id, event.type, *who, event.occurred_ms, event.received_ms, event.properties)
+
+    def feature_ids(self, features: FeatureIndex) -> tuple[str, ...]:
+        """Of those that count it. Found once for each index, as long as that is the one asked for."""
+        read = self._read
+        if read.index != features.number:
+            properties = codec.from_json(self.properties) if features.asks_for_properties(self.type) else {}
+            read.feature_ids = tuple(feature_id for feature_id, _ in features.of(self.type, properties))
+            read.index = features.number
+        return read.feature_ids
+
+    @property
+    def message_id(self) -> str:
+        """The one that an event about a message names."""
+        if self._read.message_id is None:
+            self._read.message_id = str(codec.from_json(self.properties)["messageId"])
+        return self._read.message_id
+
+
 def with_events(state: UserState, overlay: Iterable[Event], features: FeatureIndex = NO_FEATURES) -> UserState:
     """The state once these events are in it; one that is in it already, or comes twice, changes nothing.
 
     An event about a message, or of a feature, counts as being in it when the state has as many of that very
     millisecond: of two at one millisecond that came through two edges, the second may count a moment later.
+    Who lays the same events often gives them as `Laid`.
     """
-    rendered: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    happened: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    rendered: defaultdict[str, list[int]] = defaultdict(list)
+    happened: defaultdict[str, list[int]] = defaultdict(list)
     identifies: list[Event] = []
     for event in {event.id: event for event in overlay}.values():
-        if features.watches(event.type):
-            for feature_id, _ in features.of(event.type, codec.from_json(event.properties)):
-                happened[feature_id][event.occurred_ms] += 1
+        laid = event if isinstance(event, Laid) else Laid.of(event)
+        for feature_id in laid.feature_ids(features):
+            happened[feature_id].append(event.occurred_ms)
         if event.type in events.SETS_TRAITS:
             identifies.append(event)
         elif event.type == events.IMPRESSION:
-            rendered[_message_id(event)][event.occurred_ms] += 1
+            rendered[laid.message_id].append(event.occurred_ms)
         elif event.type in events.MESSAGE_EVENTS:
-            state = _with_answer(state, event)
+            state = _with_answer(state, laid)
     for message_id, moments in rendered.items():
         state = _with_impressions(state, message_id, moments)
     if happened:
@@ -83,13 +122,9 @@ def _set_trait(traits: dict[str, Any], name: str, value: Any) -> None:
         traits[name] = value
 
 
-def _message_id(event: Event) -> str:
-    return str(codec.from_json(event.properties)["messageId"])
-
-
-def _with_answer(state: UserState, event: Event) -> UserState:
+def _with_answer(state: UserState, event: Laid) -> UserState:
     """Clicks and dismissals only have to be known of, to stop a message; how many there were Postgres counts."""
-    message_id = _message_id(event)
+    message_id = event.message_id
     seen = state.seen.get(message_id, Seen())
     if event.type == events.CLICKED:
         seen = replace(seen, clicks=max(seen.clicks, 1))
@@ -98,19 +133,19 @@ def _with_answer(state: UserState, event: Event) -> UserState:
     return replace(state, seen={**state.seen, message_id: seen})
 
 
-def _with_impressions(state: UserState, message_id: str, moments: Counter[int]) -> UserState:
+def _with_impressions(state: UserState, message_id: str, moments: Iterable[int]) -> UserState:
     """A state has an event already when it has as many impressions of that very millisecond."""
     seen = state.seen.get(message_id, Seen())
-    new = tuple((moments - Counter(seen.recent_ms)).elements())
+    new = tuple((Counter(moments) - Counter(seen.recent_ms)).elements())
     counted = replace(seen, impressions=seen.impressions + len(new), recent_ms=_newest((*seen.recent_ms, *new)))
     return replace(state, seen={**state.seen, message_id: counted})
 
 
-def _with_moments(state: UserState, happened: Mapping[str, Counter[int]]) -> UserState:
+def _with_moments(state: UserState, happened: Mapping[str, Iterable[int]]) -> UserState:
     rings = dict(state.rings)
     for feature_id, moments in happened.items():
         ring = rings.get(feature_id, ())
-        rings[feature_id] = _newest_first(*ring, *(moments - Counter(ring)).elements())
+        rings[feature_id] = _newest_first(*ring, *(Counter(moments) - Counter(ring)).elements())
     return replace(state, rings=rings)
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from recorder import fresh, hourly_stats
 from recorder.customers import CustomerKey, key_arrays
 from recorder.fresh import Fresh
-from recorder.goal_search import Conversion, first_reached, seen_arrays
+from recorder.goal_queries import Conversion, seen_arrays
+from recorder.goal_search import first_reached
 from recorder.hourly_stats import HourKey, hour_key
 from recorder.properties import Properties, read_properties
 from recorder.seen_counts import SeenKey

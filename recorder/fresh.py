@@ -10,13 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder import goals
 from recorder.customers import CustomerKey, key_arrays
-from recorder.event_rows import Owned, event_of
+from recorder.event_rows import Owned
 from recorder.message_events import MessageEvent
 from recorder.seen_counts import SeenKey
 from wire import events
 
 MOST_CARRIED = 1_000
 """Impressions of one visitor, and events of one visitor and type, that a claim looks at: the newest."""
+
+MOST_CARRIED_AT_ONCE = 100_000
+"""Of each type and all visitors together, where a transaction claims so many that they share it."""
 
 
 class Shown(NamedTuple):
@@ -26,13 +29,26 @@ class Shown(NamedTuple):
     occurred_ms: int
 
 
+class Done(NamedTuple):
+    """An event that was stored before; its properties, which may be large, stay there."""
+
+    owner: CustomerKey
+    event_id: UUID
+    type: str
+    occurred_ms: int
+
+
 @dataclass(slots=True)
 class Fresh:
-    """`org_ids`: orgs of which a message has a goal; nothing is kept of the others."""
+    """`org_ids`: orgs of which a message has a goal; nothing is kept of the others.
+
+    `done`: events that were stored just now; `carried`: those that come to their owner by a claim.
+    """
 
     org_ids: Set[UUID]
     shown: list[Shown] = field(default_factory=list)
     done: list[Owned] = field(default_factory=list)
+    carried: list[Done] = field(default_factory=list)
 
     def add(self, about_messages: Iterable[MessageEvent], done: Iterable[Owned]) -> None:
         """Events that were stored just now; the first are those among them that are about messages."""
@@ -42,6 +58,14 @@ class Fresh:
             if item.event.type == events.IMPRESSION and item.owner.org_id in self.org_ids
         ]
         self.done += [(owner, event) for owner, event in done if owner.org_id in self.org_ids]
+
+    def doers(self) -> set[CustomerKey]:
+        """Who did something."""
+        return {owner for owner, _ in self.done} | {each.owner for each in self.carried}
+
+    def types(self) -> set[str]:
+        """Of what they did."""
+        return {event.type for _, event in self.done} | {each.type for each in self.carried}
 
 
 _SHOWN_TO = text(
@@ -69,7 +93,7 @@ _DONE_BY = text(
         WHERE messages.org_id = asked.org_id AND goal IS NOT NULL
     ) AS wanted
     CROSS JOIN LATERAL (
-        SELECT id, events.type, occurred_ms, received_ms, CAST(properties AS text) AS properties
+        SELECT id, events.type, occurred_ms
         FROM events
         WHERE events.org_id = asked.org_id AND events.subject = asked.subject AND events.type = wanted.type
         ORDER BY occurred_ms DESC
@@ -82,13 +106,14 @@ _DONE_BY = text(
 async def begin(connection: AsyncConnection, org_ids: Set[UUID], moving: Mapping[CustomerKey, CustomerKey]) -> Fresh:
     """What the keys of `moving` saw and did until now, in the name of its values."""
     fresh = Fresh(await goals.orgs_with_any(connection, org_ids))
-    asked = key_arrays(key for key in moving if key.org_id in fresh.org_ids) | {"most": MOST_CARRIED}
-    if not asked["subjects"]:
+    visitors = [key for key in moving if key.org_id in fresh.org_ids]
+    if not visitors:
         return fresh
+    asked = key_arrays(visitors) | {"most": min(MOST_CARRIED, MOST_CARRIED_AT_ONCE // len(visitors) or 1)}
     for row in await connection.execute(_SHOWN_TO, asked):
         owner = moving[CustomerKey(row.org_id, row.subject)]
         fresh.shown.append(Shown(SeenKey(*owner, row.message_id), row.occurred_ms))
     for row in await connection.execute(_DONE_BY, asked):
         owner = moving[CustomerKey(row.org_id, row.subject)]
-        fresh.done.append((owner, event_of(row, row.org_id)))
+        fresh.carried.append(Done(owner, row.id, row.type, row.occurred_ms))
     return fresh

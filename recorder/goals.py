@@ -1,7 +1,7 @@
 """What messages are to bring about: their goals, as far as a transaction is about them."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ from engine.rules import compile_where
 from wire import codec
 from wire.codec import DecodeError
 from wire.message import DEFAULT_GOAL_S, MAX_GOAL_S
+from wire.rule_tree import Compare
 from wire.rules import RuleError, parse_where
 
 
@@ -22,12 +23,22 @@ class MessageKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """An event of this type, with properties that pass the test, at most `within_ms` after an impression."""
+class Deed:
+    """An event of this type, with properties that pass the test. Goals that differ only in their time share one."""
 
     event_type: str
+    written: str
+    """What tells `where` apart: to Python, 1 is True."""
+    where: tuple[Compare, ...] = field(compare=False)
+    is_done_with: Callable[[Mapping[str, Any]], bool] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A deed, at most `within_ms` after an impression."""
+
+    deed: Deed
     within_ms: int
-    is_reached_with: Callable[[Mapping[str, Any]], bool]
 
 
 Goals = Mapping[MessageKey, Goal]
@@ -76,4 +87,4 @@ def read_goal(stored: str) -> Goal | None:
         return None
     if not isinstance(event_type, str) or type(within_s) is not int or not 1 <= within_s <= MAX_GOAL_S:
         return None
-    return Goal(event_type, within_s * 1000, compile_where(where))
+    return Goal(Deed(event_type, repr(where), where, compile_where(where)), within_s * 1000)

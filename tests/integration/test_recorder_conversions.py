@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import delete, text, update
 
-from recorder import fresh, goal_search
+from recorder import fresh, goal_queries
 from recorder.message_events import message_id as message_id_of
 from store import tables
 from tests.support.recorder_world import HOUR_MS, NOW_MS, World, event
@@ -228,7 +228,7 @@ async def test_only_an_impression_begins_a_window(world: World, type_: str) -> N
 
 
 async def test_one_goal_is_found_behind_many_events_that_are_not_it(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr(goal_search, "MOST_SEARCHED", 5)
+    monkeypatch.setattr(goal_queries, "MOST_SEARCHED", 5)
     where = [{"property": "plan", "op": "eq", "value": "pro"}]
     found, hidden = [await world.add_message(goal={**GOAL, "where": where}) for _ in range(2)]
     await world.record(

@@ -2,15 +2,18 @@
 
 from uuid import UUID
 
+import orjson
 import pytest
 
-from edge.overlay import Overlay
+from edge.overlay import ORG_SHARE, Overlay
 from edge.people import NOTHING_KNOWN, People
 from engine.features import FeatureIndex
 from engine.state import with_events
 from tests.support.spooling import event
 from wire.events import IDENTIFIED, IMPRESSION, Event
 from wire.features import Feature
+from wire.rule_tree import ANY_EVENT
+from wire.rules import parse_where
 from wire.userstate import MOST_ALIASES, Seen, UserState
 
 ORG = UUID(int=7)
@@ -26,10 +29,23 @@ def claim(user_id: str = "ada", anonymous_id: str = "x") -> Event:
     return event(IDENTIFIED, user_id=user_id, anonymous_id=anonymous_id, properties=b'{"plan":"gold"}')
 
 
+def laid(overlay: Overlay, subject: str = "u:ada") -> list[tuple[UUID, int]]:
+    return [(each.id, each.occurred_ms) for each in overlay.events((ORG, subject))]
+
+
+def types(overlay: Overlay, org_id: UUID = ORG) -> list[str]:
+    return [each.type for each in overlay.events((org_id, "u:ada"))]
+
+
+def room_for(events: int, properties_bytes: int = 2) -> int:
+    """As many bytes as let one org have so many events."""
+    return ORG_SHARE * events * (1_000 + properties_bytes)
+
+
 def test_events_are_found_by_org_and_subject() -> None:
     overlay, seen = Overlay(), impression()
     overlay.add(1, [seen, impression(user_id="bob"), impression(org_id=UUID(int=8))])
-    assert overlay.events((ORG, "u:ada")) == [seen]
+    assert laid(overlay) == [(seen.id, 5)]
     assert overlay.events((ORG, "u:nobody")) == []
 
 
@@ -42,14 +58,34 @@ def test_what_no_rule_looks_at_is_not_kept() -> None:
 
 
 def test_past_a_limit_events_that_are_only_counted_are_not_kept_and_the_others_are() -> None:
-    overlay = Overlay(most_counted=2)
+    overlay = Overlay(room_for(2))
     overlay.add(1, [event("a"), impression()])
     overlay.add(2, [event("b"), event("c"), claim(), impression()])
-    assert [each.type for each in overlay.events((ORG, "u:ada"))] == ["a", IMPRESSION, "b", IDENTIFIED, IMPRESSION]
+    assert types(overlay) == ["a", IMPRESSION, "b", IDENTIFIED, IMPRESSION]
     overlay.drop(1)
     overlay.drop(1)
     overlay.add(3, [event("d"), event("e")])
-    assert [each.type for each in overlay.events((ORG, "u:ada"))] == ["b", IDENTIFIED, IMPRESSION, "d"]
+    assert types(overlay) == ["b", IDENTIFIED, IMPRESSION, "d"]
+
+
+def test_large_events_leave_less_room() -> None:
+    overlay = Overlay(room_for(2, properties_bytes=30_000))
+    overlay.add(1, [event(properties=b'{"x":"%b"}' % (b"y" * 29_992)) for _ in range(3)])
+    assert len(laid(overlay)) == 2
+
+
+def test_an_org_that_floods_an_edge_leaves_room_to_the_others_until_all_have_theirs() -> None:
+    overlay = Overlay(room_for(2))
+    others = [UUID(int=number) for number in range(100, 100 + ORG_SHARE)]
+    overlay.add(1, [event() for _ in range(100)])
+    overlay.add(2, [event(org_id=org_id) for org_id in others for _ in range(2)])
+    assert [len(types(overlay, org_id)) for org_id in (ORG, *others)] == [2, 2, 2, 2, 0]
+    overlay.drop(1)
+    overlay.add(3, [event(org_id=others[-1]) for _ in range(3)])
+    assert len(types(overlay, others[-1])) == 2
+    for number in (2, 3):
+        overlay.drop(number)
+    assert (overlay._all_bytes, overlay._bytes) == (0, {})
 
 
 def test_of_one_customer_the_newest_are_laid_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,14 +93,39 @@ def test_of_one_customer_the_newest_are_laid_over(monkeypatch: pytest.MonkeyPatc
     overlay = Overlay()
     for number in (1, 2, 3):
         overlay.add(number, [event(f"{number}a"), event(f"{number}b")])
-    assert [each.type for each in overlay.events((ORG, "u:ada"))] == ["2b", "3a", "3b"]
+    assert types(overlay) == ["2b", "3a", "3b"]
 
 
 def test_an_event_that_was_sent_twice_counts_once() -> None:
     overlay, seen = Overlay(), impression()
     overlay.add(1, [seen])
     overlay.add(2, [impression(occurred_ms=6, id=seen.id)])
-    assert overlay.events((ORG, "u:ada")) == [seen]
+    assert laid(overlay) == [(seen.id, 5)]
+
+
+def test_an_event_that_is_sent_again_counts_no_second_time_once_the_first_is_recorded() -> None:
+    """Also when it was sent again before that, and is only recorded later."""
+    overlay, first = Overlay(), event(occurred_ms=5)
+    overlay.add(1, [first])
+    overlay.add(2, [event(occurred_ms=6, id=first.id)])
+    overlay.drop(1)
+    assert laid(overlay) == []
+    overlay.add(3, [event(occurred_ms=7, id=first.id), event("other")])
+    assert types(overlay) == ["other"]
+
+
+def test_only_the_latest_recorded_events_are_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.overlay.MOST_RECORDED", 2)
+    overlay, sent = Overlay(), [event(str(number)) for number in range(3)]
+    for number in (0, 1):
+        overlay.add(number, [sent[number]])
+        overlay.drop(number)
+    overlay.add(2, [sent[0]])
+    overlay.drop(2)
+    overlay.add(3, [sent[2]])
+    overlay.drop(3)
+    overlay.add(4, sent)
+    assert types(overlay) == ["1"]
 
 
 def test_dropping_a_batch_leaves_the_others() -> None:
@@ -72,11 +133,11 @@ def test_dropping_a_batch_leaves_the_others() -> None:
     overlay.add(1, [first])
     overlay.add(2, [second])
     overlay.drop(1)
-    assert overlay.events((ORG, "u:ada")) == [second]
+    assert laid(overlay) == [(second.id, 2)]
     overlay.drop(2)
     overlay.drop(2)
     assert len(overlay) == 0
-    assert overlay._by_subject == {}
+    assert (overlay._by_subject, overlay._ids) == ({}, set())
 
 
 def test_a_claim_concerns_both_the_user_and_the_anonymous_visitor() -> None:
@@ -202,6 +263,29 @@ class TestPeople:
         for states in (States(), States(u_ada=UserState(aliases=frozenset({"x"})))):
             state = await self.state(overlay, states, "ada", "x")
             assert state is not None and state.rings == {FEATURE.id: (8, 8)}
+
+    async def test_events_are_not_read_again_for_each_fetch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        read: list[bytes] = []
+
+        def from_json(data: bytes) -> object:
+            read.append(data)
+            return orjson.loads(data)
+
+        monkeypatch.setattr("engine.state.codec.from_json", from_json)
+        overlay = Overlay()
+        overlay.add(1, [viewed(moment, properties=b'{"n":%d}' % (moment % 2)) for moment in range(1, 11)])
+        overlay.add(2, [impression(moment) for moment in (1, 2)])
+        (where,) = parse_where([{"property": "n", "op": "eq", "value": 1}])
+        odd, anything = Feature(VIEWED, (where,), 3), Feature(ANY_EVENT, (), 3)
+        plain, conditional = FeatureIndex([FEATURE, anything]), FeatureIndex([FEATURE, odd])
+        for features, count in ((plain, 2), (conditional, 12), (FeatureIndex([FEATURE, odd]), 22)):
+            for _ in range(3):
+                state = await People(States(), overlay).state(ORG, "ada", None, features)  # type: ignore[arg-type]
+                assert state is not None and len(state.rings[FEATURE.id]) == 10
+                assert state.rings.get(odd.id, (9, 7, 5, 3, 1)) == (9, 7, 5, 3, 1)
+                assert (odd.id in state.rings) == (features is not plain)
+                assert state.seen[MESSAGE].impressions == 2
+                assert len(read) == count
 
     async def test_what_leaves_the_overlay_while_states_are_read_still_counts(self) -> None:
         overlay = Overlay()
