@@ -11,14 +11,15 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recorder import consume, wanted
-from recorder.consume import Consumer
-from recorder.features import Features
-from recorder.inbox import Inbox
+from recorder.batches import consume
+from recorder.batches.consume import Consumer
+from recorder.features.keep import Features
+from recorder.inbox.work import Inbox
 from recorder.ledger import Ledger
-from recorder.project import Projector
-from recorder.rebuild import Rebuilder
-from recorder.wanted import Wanted
+from recorder.states import wanted
+from recorder.states.project import Projector
+from recorder.states.rebuild import Rebuilder
+from recorder.states.wanted import Wanted
 from service.connect import blocking_redis_client, redis_client, wait_until_ready
 from service.health import CheckResult, Health, health_app
 from service.serve import serve

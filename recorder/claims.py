@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import customers, rings, seen_counts
-from recorder.customers import Change, CustomerKey, key_arrays
-from recorder.rings import WatchedByOrg
+from recorder.features import rings
+from recorder.features.rings import WatchedByOrg
+from recorder.rows import customers, seen_counts
+from recorder.rows.customers import Change, CustomerKey, key_arrays
 from wire import subjects
 from wire.events import Event
 from wire.userstate import MOST_ALIASES

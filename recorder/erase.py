@@ -10,21 +10,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import (
-    claims,
-    conversions,
-    customers,
-    event_rows,
-    feature_lock,
-    gather,
-    message_events,
-    rejected,
-    rings,
-    seen_counts,
-    tombstones,
-    watched,
-)
-from recorder.customers import Change, CustomerKey
+from recorder import claims
+from recorder.features import gather, rings, watched
+from recorder.features import lock as feature_lock
+from recorder.goals import conversions
+from recorder.rows import customers, event_rows, message_events, rejected, seen_counts, tombstones
+from recorder.rows.customers import Change, CustomerKey
 from wire import events, subjects
 
 _TAKE_ALIASES = text(

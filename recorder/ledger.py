@@ -10,11 +10,12 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from recorder import metrics, rejected
-from recorder.customers import AliasesMovedError
+from recorder import metrics
 from recorder.failures import RefusedError, is_conflict, refusal
 from recorder.record import Recorded, in_order, record
-from recorder.rejected import Lost
+from recorder.rows import rejected
+from recorder.rows.customers import AliasesMovedError
+from recorder.rows.rejected import Lost
 from service.clock import NowMs, wall_now_ms
 from wire.events import Event
 

@@ -12,28 +12,26 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import (
-    claims,
-    conversions,
+from recorder import claims
+from recorder.claims import Claim
+from recorder.features import lock as feature_lock
+from recorder.features import rings, watched
+from recorder.goals import conversions, fresh
+from recorder.rows import (
     customers,
     event_rows,
-    feature_lock,
-    fresh,
     hourly_stats,
     impressions,
     message_events,
     rejected,
-    rings,
     seen_counts,
     tombstones,
-    watched,
 )
-from recorder.claims import Claim
-from recorder.customers import Change, CustomerKey, Locked
-from recorder.event_rows import Owned
-from recorder.properties import Properties, PropertiesOnce
-from recorder.rejected import ERASED, Lost
-from recorder.tombstones import Tombstones
+from recorder.rows.customers import Change, CustomerKey, Locked
+from recorder.rows.event_rows import Owned
+from recorder.rows.properties import Properties, PropertiesOnce
+from recorder.rows.rejected import ERASED, Lost
+from recorder.rows.tombstones import Tombstones
 from wire import events
 from wire.events import Event
 

@@ -111,8 +111,8 @@ def _event_type(raw: Mapping[str, Any]) -> str:
     if not isinstance(value, str) or event_type_flaw(value):
         raise EventError(*INVALID_EVENT_TYPE)
     if value == events.UPDATED:
-        message = f"{events.UPDATED} is made by upserts and imports; to set traits from an app send {events.IDENTIFIED}."
-        raise EventError("event_type_reserved", message)
+        made_by = f"{events.UPDATED} is made by upserts and imports"
+        raise EventError("event_type_reserved", f"{made_by}; to set traits from an app send {events.IDENTIFIED}.")
     return value
 
 

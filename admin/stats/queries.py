@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, Label, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from admin.messages.status import has_status
-from store.tables import in_app_messages, message_stats_hourly, message_user_state
+from store.tables import in_app_message_conversions, in_app_messages, message_stats_hourly, message_user_state
 
-_m, _h, _u = in_app_messages.c, message_stats_hourly.c, message_user_state.c
+_m, _h, _u, _c = in_app_messages.c, message_stats_hourly.c, message_user_state.c, in_app_message_conversions.c
 
 
 class Counts(NamedTuple):
@@ -17,6 +17,14 @@ class Counts(NamedTuple):
     clicks: int = 0
     dismissals: int = 0
     conversions: int = 0
+
+
+class People(NamedTuple):
+    """Who has not been erased. `pairs`: of a person and a message that they saw; `converted`: those that converted."""
+
+    people: int
+    pairs: int
+    converted: int
 
 
 class MessageCounts(NamedTuple):
@@ -38,10 +46,14 @@ async def org_counts(connection: AsyncConnection, org_id: UUID) -> Counts:
     return _counts(row)
 
 
-async def org_people(connection: AsyncConnection, org_id: UUID) -> int:
-    query = select(func.count(_u.subject.distinct())).join(in_app_messages, _m.id == _u.message_id)
+async def org_people(connection: AsyncConnection, org_id: UUID) -> People:
+    """Of all messages that have not been deleted; archived ones too."""
+    seen = select(func.count(_u.subject.distinct()), func.count()).join(in_app_messages, _m.id == _u.message_id)
+    converted = select(func.count()).join_from(in_app_message_conversions, in_app_messages, _m.id == _c.message_id)
+    converted = converted.where(_c.org_id == org_id, _m.org_id == org_id)
     mine = (_u.org_id == org_id, _m.org_id == org_id, _u.impressions > 0)
-    return int((await connection.execute(query.where(*mine))).scalar_one())
+    query = seen.add_columns(converted.scalar_subquery()).where(*mine)
+    return People(*(await connection.execute(query)).one())
 
 
 async def totals_of(connection: AsyncConnection, org_id: UUID, message_id: UUID) -> Counts:
@@ -49,10 +61,11 @@ async def totals_of(connection: AsyncConnection, org_id: UUID, message_id: UUID)
     return _counts((await connection.execute(query)).one())
 
 
-async def people_of(connection: AsyncConnection, org_id: UUID, message_id: UUID) -> int:
+async def people_of(connection: AsyncConnection, org_id: UUID, message_id: UUID) -> People:
     mine = (_u.org_id == org_id, _u.message_id == message_id, _u.impressions > 0)
-    query = select(func.count()).select_from(message_user_state).where(*mine)
-    return int((await connection.execute(query)).scalar_one())
+    converted = select(func.count()).where(_c.org_id == org_id, _c.message_id == message_id).scalar_subquery()
+    query = select(func.count(), func.count(), converted).select_from(message_user_state).where(*mine)
+    return People(*(await connection.execute(query)).one())
 
 
 async def series_of(

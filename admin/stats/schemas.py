@@ -40,7 +40,9 @@ class Totals(Answer):
     """`uniqueImpressions`: people; `ctr`: clicks by impressions, 0 without any.
 
     `conversions`: people who reached the message's goal, each once a message, in the hour of the event that the goal
-    names; `conversionRate`: conversions by unique impressions, 0 without any.
+    names. `conversionRate`: the share of the people who saw the message that have reached its goal, 0 without any; of
+    several messages together, of the pairs of a person and a message that they saw. An erased customer is taken out of
+    the rate and of `uniqueImpressions`, while the other counts stay.
     """
 
     impressions: int

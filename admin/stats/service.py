@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from admin.errors import not_found, refused
 from admin.messages.queries import select_message
 from admin.stats import queries
-from admin.stats.queries import Counts
+from admin.stats.queries import Counts, People
 from admin.stats.schemas import Interval, MessageStats, OrgStats, Point, StatsQuery, Totals
 from wire import times
 
@@ -56,15 +56,15 @@ def range_starts(query: StatsQuery, now_ms: int, step_ms: int) -> range:
     return starts
 
 
-def _totals(counts: Counts, people: int) -> Totals:
+def _totals(counts: Counts, seen: People) -> Totals:
     return Totals(
         impressions=counts.impressions,
         clicks=counts.clicks,
         dismissals=counts.dismissals,
-        unique_impressions=people,
+        unique_impressions=seen.people,
         ctr=counts.clicks / counts.impressions if counts.impressions else 0.0,
         conversions=counts.conversions,
-        conversion_rate=counts.conversions / people if people else 0.0,
+        conversion_rate=seen.converted / seen.pairs if seen.pairs else 0.0,
     )
 
 

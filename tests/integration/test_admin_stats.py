@@ -48,10 +48,14 @@ async def test_an_orgs_statistics_add_up_over_its_messages(api: Api) -> None:
     await _person(api, archived, "a:visitor", impressions=1)
     await _person(api, archived, "a:another", impressions=1)
     await _person(api, archived, "u:clicked-only", impressions=0)
+    await _converted(api, live, "u:ada")
+    await _converted(api, archived, "a:visitor")
+    await _converted(api, str(uuid.uuid4()), "u:ada")
     other = await api.new_org()
     theirs = (await other.data("POST", "/in-app-messages", BANNER))["id"]
     await _hour(other, theirs, MAY_28_MS, impressions=50, conversions=50)
     await _person(other, theirs, "u:theirs", impressions=50)
+    await _converted(other, theirs, "u:theirs")
     assert await api.data("GET", "/in-app-messages/stats") == {
         "total": 3,
         "active": 1,
@@ -61,9 +65,21 @@ async def test_an_orgs_statistics_add_up_over_its_messages(api: Api) -> None:
         "uniqueImpressions": 4,
         "ctr": 0.25,
         "conversions": 2,
-        "conversionRate": 0.5,
+        "conversionRate": 0.4,
     }
     assert draft
+
+
+async def test_erased_customers_are_neither_among_those_who_saw_nor_among_those_who_converted(api: Api) -> None:
+    first, second = [(await api.data("POST", "/in-app-messages", BANNER))["id"] for _ in range(2)]
+    for message in (first, second):
+        await _hour(api, message, MAY_28_MS, impressions=3, conversions=3)
+        await _person(api, message, "u:the-only-one-left", impressions=1)
+        await _converted(api, message, "u:the-only-one-left")
+    await _person(api, second, "u:seen-since", impressions=1)
+    for path, expected in {f"/{first}": (3, 1, 1.0), f"/{second}": (3, 2, 0.5), "": (6, 2, 2 / 3)}.items():
+        stats = await api.data("GET", f"/in-app-messages{path}/stats")
+        assert (stats["conversions"], stats["uniqueImpressions"], stats["conversionRate"]) == expected
 
 
 async def test_a_message_has_totals_of_all_time_and_a_series(api: Api) -> None:
@@ -76,6 +92,9 @@ async def test_a_message_has_totals_of_all_time_and_a_series(api: Api) -> None:
     for name in "abcd":
         await _person(api, message, f"u:{name}", impressions=1)
     await _person(api, other, "u:grace", impressions=9)
+    for name in "abc":
+        await _converted(api, message, f"u:{name}")
+    await _converted(api, other, "u:grace")
     stats = await api.data("GET", f"/in-app-messages/{message}/stats")
     totals = {"impressions": 4, "clicks": 1, "dismissals": 1, "uniqueImpressions": 4, "ctr": 0.25}
     totals |= {"conversions": 3, "conversionRate": 0.75}
@@ -131,3 +150,8 @@ async def _hour(api: Api, message_id: str, hour_ms: int, **counts: int) -> None:
 async def _person(api: Api, message_id: str, subject: str, **counts: int) -> None:
     row = {"org_id": api.org.org_id, "message_id": message_id, "subject": subject}
     await api.execute(insert(tables.message_user_state).values(**row, **counts))
+
+
+async def _converted(api: Api, message_id: str, subject: str) -> None:
+    row = {"org_id": api.org.org_id, "message_id": message_id, "subject": subject}
+    await api.execute(insert(tables.in_app_message_conversions).values(**row, event_id=uuid.uuid4(), occurred_ms=0))

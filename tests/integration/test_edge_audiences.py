@@ -260,6 +260,23 @@ async def overlay_is_empty(edge: RunningEdge) -> None:
     await eventually_async(check)
 
 
+async def test_an_event_that_is_sent_again_after_it_was_recorded_counts_once(
+    redis: Redis, org: Publisher, edge: RunningEdge, clock: Clock
+) -> None:
+    leaf = happened("viewed")
+    once, twice = prompt(org, happened("viewed", "eq", 1)), prompt(org, happened("viewed", "gte", 2))
+    await org.publish()
+    await edge.track(org, "viewed", userId="ada", id="1")
+    assert await edge.fetched(org, userId="ada") == [once.id]
+    await project_what_was_shipped(redis, org, edge, {"u:ada": UserState(rev=1, rings={ring_id(leaf): (NOW_MS,)})})
+    await overlay_is_empty(edge)
+    clock.ms += SECOND_MS
+    await edge.track(org, "viewed", userId="ada", id="1")
+    assert await edge.fetched(org, userId="ada") == [once.id]
+    await edge.track(org, "viewed", userId="ada", id="2")
+    assert await edge.fetched(org, userId="ada") == [twice.id]
+
+
 async def test_what_one_edge_took_in_the_next_fetch_on_another_knows_once_it_is_announced(
     redis: Redis, redis_db: str, tmp_path: Path, org: Publisher, clock: Clock
 ) -> None:

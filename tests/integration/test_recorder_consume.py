@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from inapp.embedded import EmbeddedRedis
-from recorder import consume
-from recorder.consume import Consumer, create_groups
-from recorder.entries import Entry
+from recorder.batches import consume
+from recorder.batches.consume import Consumer, create_groups
+from recorder.batches.entries import Entry
 from tests.support.polling import eventually_async
 from tests.support.recorder_world import NOW_MS, World, recorder_world
 from wire import events, keys

@@ -2,17 +2,22 @@
 
 import asyncio
 import random
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import delete, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import fresh, goal_queries
-from recorder.message_events import message_id as message_id_of
+from recorder.goals import fresh
+from recorder.goals import queries as goal_queries
+from recorder.goals import search as goal_search
+from recorder.rows.message_events import message_id as message_id_of
 from store import tables
 from tests.support.recorder_world import HOUR_MS, NOW_MS, World, event
 from wire import events
@@ -235,8 +240,98 @@ async def test_one_goal_is_found_behind_many_events_that_are_not_it(world: World
         *(world.event("plan.upgraded", "ada", at_ms=NOW_MS + n) for n in range(5)),
         world.event("plan.upgraded", "ada", at_ms=NOW_MS + 5, properties={"plan": "pro"}),
     )
-    await world.record(world.about(hidden, user="ada"), world.about(found, user="ada", at_ms=NOW_MS + 1))
+    await record_one_by_one(world, world.about(hidden, user="ada"), world.about(found, user="ada", at_ms=NOW_MS + 1))
     assert [row[0] for row in await conversions(world)] == [found]
+
+
+@asynccontextmanager
+async def rows_about_goals(world: World) -> AsyncIterator[list[tuple[tuple[str, ...], int]]]:
+    """(columns, rows) of each query of `goal_queries` and `fresh` inside the block."""
+    asked: list[tuple[tuple[str, ...], int]] = []
+    ask = AsyncConnection.execute
+
+    async def noting(connection: AsyncConnection, *arguments: Any, **named: Any) -> Any:
+        result = await ask(connection, *arguments, **named)
+        if sys._getframe(1).f_globals["__name__"] not in (goal_queries.__name__, fresh.__name__):
+            return result
+        rows = result.all()
+        asked.append((tuple(result.keys()), len(rows)))
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AsyncConnection, "execute", noting)
+        yield asked
+
+
+async def test_impressions_of_many_messages_read_what_somebody_did_once_and_no_properties(world: World) -> None:
+    where = [{"property": "plan", "op": "eq", "value": "pro"}]
+    goals = [{**GOAL, "where": where, "withinSeconds": 60 + n} for n in range(20)]
+    message_ids = [await world.add_message(goal=goal) for goal in goals]
+    large = {"filler": "x" * 30_000}
+    done = [world.event("plan.upgraded", "ada", at_ms=NOW_MS + n, properties=large) for n in range(1, 50)]
+    reached = world.event("plan.upgraded", "ada", at_ms=NOW_MS + 50, properties={**large, "plan": "pro"})
+    await world.record(*done, reached)
+    shown = [world.about(message_id, user="ada", at_ms=NOW_MS + n) for n, message_id in enumerate(message_ids)]
+    async with rows_about_goals(world) as asked:
+        await world.record(*shown)
+    assert [row[:3] for row in await conversions(world)] == [
+        (message_id, "u:ada", reached.id) for message_id in sorted(message_ids)
+    ]
+    assert (("number", "occurred_ms", "id"), 1) in asked
+    assert not any("properties" in columns for columns, _ in asked)
+    assert max(rows for _, rows in asked) <= len(message_ids)
+
+
+async def test_a_claim_reads_no_properties_of_what_the_visitor_did(world: World) -> None:
+    where = [{"property": "plan", "op": "eq", "value": "pro"}]
+    reached, other = [
+        await world.add_message(goal={**GOAL, "where": given}) for given in (where, [{**where[0], "value": "team"}])
+    ]
+    done = [world.event("plan.upgraded", visitor="x", at_ms=NOW_MS + n, properties={"plan": "pro"}) for n in (1, 2)]
+    await world.record(*(world.about(message_id, user="ada") for message_id in (reached, other)), *done)
+    async with rows_about_goals(world) as asked:
+        await world.record(world.identify("ada", "x", at_ms=NOW_MS + 3))
+    assert [row[:3] for row in await conversions(world)] == [(reached, "u:ada", done[0].id)]
+    assert (("org_id", "subject", "id", "type", "occurred_ms"), 2) in asked
+    assert not any("properties" in columns for columns, _ in asked)
+
+
+async def test_an_event_asks_once_a_message_for_impressions_however_many_events_come(world: World) -> None:
+    goals = [{**GOAL, "withinSeconds": 1}, {**GOAL, "withinSeconds": 2}]
+    missed, reached = [await world.add_message(goal=goal) for goal in goals]
+    shown_ms = [NOW_MS - 1_500 + 10_000 * n for n in range(20)]
+    await world.record(*(world.about(id_, user="ada", at_ms=ms) for id_ in (missed, reached) for ms in shown_ms))
+    done = [world.event("plan.upgraded", "ada", at_ms=NOW_MS + 10_000 * n) for n in range(20)]
+    async with rows_about_goals(world) as asked:
+        await world.record(*done)
+    assert [row[:3] for row in await conversions(world)] == [(reached, "u:ada", done[0].id)]
+    assert max(rows for _, rows in asked) <= 2
+
+
+async def test_goals_that_differ_only_in_what_python_takes_for_equal_are_told_apart(world: World) -> None:
+    goals = [{**GOAL, "where": [{"property": "paid", "op": "eq", "value": value}]} for value in (1, True)]
+    one, true = [await world.add_message(goal=goal) for goal in goals]
+    await world.record(*(world.about(message_id, user=user) for message_id in (one, true) for user in ("ada", "bob")))
+    await world.record(
+        world.event("plan.upgraded", "ada", at_ms=NOW_MS + 1, properties={"paid": 1}),
+        world.event("plan.upgraded", "bob", at_ms=NOW_MS + 1, properties={"paid": True}),
+    )
+    assert [row[:2] for row in await conversions(world)] == [(one, "u:ada"), (true, "u:bob")]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_what_is_asked_in_slices_is_asked_of_everybody(world: World, monkeypatch: Any, size: int) -> None:
+    monkeypatch.setattr(goal_queries, "ASKED_AT_ONCE", size)
+    monkeypatch.setattr(goal_search, "LOOKS_AT_ONCE", size)
+    where = [{"property": "plan", "op": "eq", "value": "pro"}]
+    message_id = await world.add_message(goal={**GOAL, "where": where})
+    people = ["ada", "bob", "cyd"]
+    shown = [world.about(message_id, user=user) for user in people]
+    pro: dict[str, Any] = {"at_ms": NOW_MS + 1, "properties": {"plan": "pro"}}
+    await world.record(*shown[:2], world.event("plan.upgraded", "cyd", **pro))
+    await world.record(*(world.event("plan.upgraded", visitor=f"of-{user}", **pro) for user in people[:2]))
+    await world.record(shown[2], *(world.identify(user, f"of-{user}", at_ms=NOW_MS + 2) for user in people[:2]))
+    assert [row[1] for row in await conversions(world)] == ["u:ada", "u:bob", "u:cyd"]
 
 
 # Claims

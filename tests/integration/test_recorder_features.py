@@ -10,10 +10,11 @@ from redis.exceptions import ConnectionError as RedisAwayError
 from sqlalchemy import insert, text
 from structlog.testing import capture_logs
 
-from recorder import adopt, features, gather
-from recorder.features import CUSTOMERS_AT_ONCE as MOST
-from recorder.features import Features
-from recorder.rebuild import Rebuilder
+from recorder.features import adopt, gather
+from recorder.features import keep as features
+from recorder.features.keep import CUSTOMERS_AT_ONCE as MOST
+from recorder.features.keep import Features
+from recorder.states.rebuild import Rebuilder
 from store import tables
 from tests.support.event_rings import at_least, projected_rings, right_rings, ring_id, stored_rings
 from tests.support.polling import eventually_async

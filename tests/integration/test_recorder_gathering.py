@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from recorder import features
 from recorder.erase import erase
-from recorder.features import Features
+from recorder.features import keep as features
+from recorder.features.keep import Features
 from recorder.record import record
 from store import inbox
 from tests.support.dying_recorder import GATHERING

@@ -4,10 +4,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, select
 
-from recorder.apply import OvertakenError, apply, for_one_transaction
-from recorder.asks import PROJECT
-from recorder.inbox import Inbox
-from recorder.project import Projector
+from recorder.inbox.apply import OvertakenError, apply, for_one_transaction
+from recorder.inbox.asks import PROJECT
+from recorder.inbox.work import Inbox
+from recorder.states.project import Projector
 from service.connect import redis_client
 from store import tables
 from tests.support.polling import eventually_async

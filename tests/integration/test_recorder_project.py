@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from recorder.customers import CustomerKey
-from recorder.wanted import Wanted
+from recorder.rows.customers import CustomerKey
+from recorder.states.wanted import Wanted
 from tests.support.polling import eventually_async
 from tests.support.recorder_world import NOW_MS, World
 from wire import codec, events, keys

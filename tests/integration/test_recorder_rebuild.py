@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from inapp.embedded import EmbeddedRedis
-from recorder.project import CHUNK
-from recorder.rebuild import Rebuilder
+from recorder.states.project import CHUNK
+from recorder.states.rebuild import Rebuilder
 from tests.support.polling import eventually_async
 from tests.support.recorder_world import NOW_MS, World, recorder_world
 from wire import keys

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from recorder import properties
+from recorder.rows import properties
 from tests.support.event_rings import at_least, projected_rings, right_rings, ring_id, stored_rings
 from tests.support.recorder_world import NOW_MS, World, event
 from wire import codec, events

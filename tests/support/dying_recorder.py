@@ -14,14 +14,15 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from recorder import features, gather
 from recorder.app import RecorderSettings
-from recorder.consume import BLOCK_MS, Consumer
-from recorder.entries import Entry
-from recorder.features import Features
-from recorder.gather import Pass
+from recorder.batches.consume import BLOCK_MS, Consumer
+from recorder.batches.entries import Entry
+from recorder.features import gather
+from recorder.features import keep as features
+from recorder.features.gather import Pass
+from recorder.features.keep import Features
 from recorder.ledger import Ledger
-from recorder.project import Projector
+from recorder.states.project import Projector
 from service.connect import blocking_redis_client, redis_client
 from service.settings import load_settings
 from store.connect import create_engine

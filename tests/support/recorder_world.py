@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recorder.consume import BLOCK_MS, Consumer
-from recorder.features import Features
-from recorder.inbox import Inbox
+from recorder.batches.consume import BLOCK_MS, Consumer
+from recorder.features.keep import Features
+from recorder.inbox.work import Inbox
 from recorder.ledger import Ledger
-from recorder.project import Projector
 from recorder.record import Recorded
+from recorder.states.project import Projector
 from service.connect import blocking_redis_client, redis_client
 from store import inbox, outbox, tables
 from store.connect import create_engine

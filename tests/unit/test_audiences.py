@@ -20,7 +20,7 @@ def referring(audience_id: str) -> str:
 
 def test_what_cannot_be_read_breaks_what_refers_to_it_and_nothing_else() -> None:
     found = audiences({A: '{"trait": 5}', B: referring(A), C: PLAN, D: None})
-    assert (found.unreadable.keys(), found.broken.keys(), found.rules.keys()) == ({A}, {A, B}, {B, C})
+    assert [set(ids) for ids in (found.unreadable, found.broken, found.rules)] == [{A}, {A, B}, {B, C}]
     assert found.usable == {C: Compare("plan", "exists"), D: None}
     assert (found.is_static(D), found.is_static(C), found.is_static(A)) == (True, False, False)
 

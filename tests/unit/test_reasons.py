@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.reasons import deciding, holds, pointed_leaves
+from engine.reasons import deciding, holds, must_change, pointed_leaves
 from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule, to_json
 
 LEAF = Compare("x", "exists")
@@ -67,6 +67,17 @@ def test_what_decides_is_enough_and_no_smaller_set_is(rule: Rule, data: st.DataO
     decided = deciding(rule, holding.__contains__)
     assert tuple(decided) in sufficient
     assert len(decided) == min(map(len, sufficient))
+
+
+@given(RULES, st.data())
+def test_what_must_change_turns_the_rule_over_and_no_smaller_set_does(rule: Rule, data: st.DataObject) -> None:
+    pointers = [leaf.pointer for leaf in pointed_leaves(rule)]
+    holding = data.draw(st.sets(st.sampled_from(pointers))) if pointers else set()
+    now = holds(rule, holding.__contains__)
+    ways = [some for some in subsets(pointers) if holds(rule, (holding ^ set(some)).__contains__) is not now]
+    turned = tuple(must_change(rule, holding.__contains__))
+    assert turned in ways if ways else turned == ()
+    assert len(turned) == min(map(len, ways), default=0)
 
 
 def is_enough(rule: Rule, kept: tuple[str, ...], holding: set[str], pointers: list[str]) -> bool:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from recorder import adopt
-from recorder.adopt import Asked, Changes, changes
+from recorder.features import adopt
+from recorder.features.adopt import Asked, Changes, changes
 from wire.features import Feature
 
 PAID, VIEWED, DONE = (Feature(name, (), 2) for name in ("paid", "viewed", "done"))

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from recorder.entries import Entry, read_entry
+from recorder.batches.entries import Entry, read_entry
 from wire import events
 from wire.events import Event, EventBatch
 

@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from recorder.traits import Traits
+from recorder.rows.traits import Traits
 from wire.events import IDENTIFIED, Event
 from wire.traits import MOST_TRAITS
 

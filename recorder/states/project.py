@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recorder import claims, metrics
-from recorder.customers import CustomerKey
-from recorder.states import Projection, read_states
+from recorder.rows.customers import CustomerKey
+from recorder.states.read import Projection, read_states
 from wire import keys
 
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from recorder import rejected
-from recorder.rejected import Lost
+from recorder.rows import rejected
+from recorder.rows.rejected import Lost
 from wire.codec import DecodeError
 from wire.events import Event, EventBatch
 from wire.ids import made_id

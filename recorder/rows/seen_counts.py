@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.customers import CustomerKey, key_arrays
-from recorder.message_events import MessageEvent
+from recorder.rows.customers import CustomerKey, key_arrays
+from recorder.rows.message_events import MessageEvent
 from wire import events
 from wire.events import Event
 from wire.userstate import RECENT_IMPRESSIONS

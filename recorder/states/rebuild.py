@@ -17,8 +17,8 @@ from sqlalchemy import Row, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recorder import metrics
-from recorder.customers import CustomerKey
-from recorder.project import CHUNK, Projector
+from recorder.rows.customers import CustomerKey
+from recorder.states.project import CHUNK, Projector
 from service.clock import NowMs, wall_now_ms
 from store import tables
 from wire import keys

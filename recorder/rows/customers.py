@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.traits import Traits
+from recorder.rows.traits import Traits
 from store import tables
 from wire import codec, subjects
 

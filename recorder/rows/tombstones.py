@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.customers import CustomerKey, key_arrays
+from recorder.rows.customers import CustomerKey, key_arrays
 
 Tombstones = Mapping[CustomerKey, int]
 """Customer → the moment of the erasure."""

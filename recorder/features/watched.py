@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.features import FeatureIndex
-from recorder.properties import Properties
+from recorder.rows.properties import Properties
 from wire import codec
 from wire.events import Event, is_own
 from wire.features import Feature

@@ -12,11 +12,12 @@ from redis.exceptions import RedisError
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recorder import adopt, gather, metrics
+from recorder import metrics
 from recorder.failures import is_faulty
-from recorder.gather import Chunk, Pass
+from recorder.features import adopt, gather
+from recorder.features.gather import Chunk, Pass
 from recorder.ledger import Ledger
-from recorder.project import Projector
+from recorder.states.project import Projector
 from recorder.stopping import run_to_end
 from service.logs import one_line
 from store.connect import OUTBOX_CHANNEL, listening

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from recorder import rejected
-from recorder.customers import CustomerKey
-from recorder.entries import sound_events
-from recorder.rejected import Lost
+from recorder.batches.entries import sound_events
+from recorder.rows import rejected
+from recorder.rows.customers import CustomerKey
+from recorder.rows.rejected import Lost
 from store import inbox
 from wire import codec
 from wire.events import Event

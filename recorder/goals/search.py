@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import goal_queries, goals
-from recorder.customers import CustomerKey
-from recorder.fresh import Done, Fresh, Shown
-from recorder.goal_queries import LOOKS_AT_ONCE, Asked, Conversion, Look, Span
-from recorder.goals import Deed, Goal, MessageKey
-from recorder.properties import Properties
-from recorder.seen_counts import SeenKey
+from recorder.goals import queries as goal_queries
+from recorder.goals import stored as goals
+from recorder.goals.fresh import Done, Fresh, Shown
+from recorder.goals.queries import LOOKS_AT_ONCE, Asked, Conversion, Look, Span
+from recorder.goals.stored import Deed, Goal, MessageKey
+from recorder.rows.customers import CustomerKey
+from recorder.rows.properties import Properties
+from recorder.rows.seen_counts import SeenKey
 
 Aims = Mapping[SeenKey, Goal]
 """Goals of messages that somebody has seen, and that they have not reached yet."""

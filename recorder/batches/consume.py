@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from recorder import metrics
-from recorder.entries import Entry, read_entry
+from recorder.batches.entries import Entry, read_entry
 from recorder.ledger import Ledger
-from recorder.project import Projector
+from recorder.states.project import Projector
 from recorder.stopping import run_to_end
 from wire import keys
 

@@ -16,13 +16,21 @@ from sqlalchemy import Row, Select, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recorder import metrics
-from recorder.apply import Asked, OvertakenError, add_project_rows, apply, events_of, for_one_transaction, remove_rows
-from recorder.asks import PROJECT, Unreadable, refused, subjects_to_project
-from recorder.customers import CustomerKey
 from recorder.failures import RefusedError
+from recorder.inbox.apply import (
+    Asked,
+    OvertakenError,
+    add_project_rows,
+    apply,
+    events_of,
+    for_one_transaction,
+    remove_rows,
+)
+from recorder.inbox.asks import PROJECT, Unreadable, refused, subjects_to_project
 from recorder.ledger import Ledger
-from recorder.project import Projector
 from recorder.record import Recorded
+from recorder.rows.customers import CustomerKey
+from recorder.states.project import Projector
 from recorder.stopping import run_to_end
 from service.logs import one_line
 from store import tables

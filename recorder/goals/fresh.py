@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import goals
-from recorder.customers import CustomerKey, key_arrays
-from recorder.event_rows import Owned
-from recorder.message_events import MessageEvent
-from recorder.seen_counts import SeenKey
+from recorder.goals import stored as goals
+from recorder.rows.customers import CustomerKey, key_arrays
+from recorder.rows.event_rows import Owned
+from recorder.rows.message_events import MessageEvent
+from recorder.rows.seen_counts import SeenKey
 from wire import events
 
 MOST_CARRIED = 1_000

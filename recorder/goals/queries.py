@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, Integer, Select, Text, Uuid, column, func, literal, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.customers import CustomerKey, key_arrays
-from recorder.fresh import Done
-from recorder.goals import Deed
-from recorder.seen_counts import SeenKey
+from recorder.goals.fresh import Done
+from recorder.goals.stored import Deed
+from recorder.rows.customers import CustomerKey, key_arrays
+from recorder.rows.seen_counts import SeenKey
 from store.compare_sql import compare_condition
 from store.tables import events
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import rejected
-from recorder.asks import PROJECT, Ask, ChangeMembers, Erase, Track, Unreadable, project_bodies, read_ask
-from recorder.customers import CustomerKey
 from recorder.erase import erase
-from recorder.members import change_members
+from recorder.inbox.asks import PROJECT, Ask, ChangeMembers, Erase, Track, Unreadable, project_bodies, read_ask
+from recorder.inbox.members import change_members
 from recorder.record import Recorded, record
+from recorder.rows import rejected
+from recorder.rows.customers import CustomerKey
 from store import tables
 from wire.events import Event
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.customers import key_arrays
-from recorder.message_events import MessageEvent
+from recorder.rows.customers import key_arrays
+from recorder.rows.message_events import MessageEvent
 from wire import events
 
 _ADD = text(

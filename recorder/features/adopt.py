@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.features import features_of
-from recorder import feature_lock
+from recorder.features import lock as feature_lock
 from store import outbox
 from store.audiences import read_audiences
 from store.features import mark_preparing

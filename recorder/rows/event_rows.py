@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.customers import CustomerKey, key_arrays
+from recorder.rows.customers import CustomerKey, key_arrays
 from wire.events import Event
 
 Owned = tuple[CustomerKey, Event]

@@ -2,7 +2,7 @@
 
 A chunk's rings are replaced, never added to, and the cursor moves on only once they are in Redis. So a chunk that is
 done again, by whomever, has the same result. Events that are stored meanwhile are in the rings wherever the cursor is:
-the features were adopted before (`recorder.feature_lock`). Nor can what a visitor did slip past the cursor with a
+the features were adopted before (`recorder.features.lock`). Nor can what a visitor did slip past the cursor with a
 claim: in the order of subjects all visitors come before all users, and a chunk is looked at again once it is locked.
 """
 
@@ -27,9 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import customers, feature_lock, rings
-from recorder.customers import CustomerKey
-from recorder.rings import Moments, RingKey
+from recorder.features import lock as feature_lock
+from recorder.features import rings
+from recorder.features.rings import Moments, RingKey
+from recorder.rows import customers
+from recorder.rows.customers import CustomerKey
 from store import outbox, tables
 from store.features import mark_preparing
 from store.rule_sql import feature_condition

@@ -11,14 +11,15 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import fresh, hourly_stats
-from recorder.customers import CustomerKey, key_arrays
-from recorder.fresh import Fresh
-from recorder.goal_queries import Conversion, seen_arrays
-from recorder.goal_search import first_reached
-from recorder.hourly_stats import HourKey, hour_key
-from recorder.properties import Properties, read_properties
-from recorder.seen_counts import SeenKey
+from recorder.goals import fresh
+from recorder.goals.fresh import Fresh
+from recorder.goals.queries import Conversion, seen_arrays
+from recorder.goals.search import first_reached
+from recorder.rows import hourly_stats
+from recorder.rows.customers import CustomerKey, key_arrays
+from recorder.rows.hourly_stats import HourKey, hour_key
+from recorder.rows.properties import Properties, read_properties
+from recorder.rows.seen_counts import SeenKey
 
 _ADD = text(
     """

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.customers import CustomerKey, key_arrays
-from recorder.event_rows import Owned
-from recorder.properties import Properties
-from recorder.watched import Watched
+from recorder.features.watched import Watched
+from recorder.rows.customers import CustomerKey, key_arrays
+from recorder.rows.event_rows import Owned
+from recorder.rows.properties import Properties
 
 
 class RingKey(NamedTuple):

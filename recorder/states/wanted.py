@@ -6,8 +6,8 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
-from recorder.customers import CustomerKey
-from recorder.project import Projector
+from recorder.rows.customers import CustomerKey
+from recorder.states.project import Projector
 from wire import keys
 
 BLOCK_MS = 1000

@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder import customers
-from recorder.customers import Change, CustomerKey
+from recorder.rows import customers
+from recorder.rows.customers import Change, CustomerKey
 
 _STANDING = text("SELECT 1 FROM audiences WHERE id = :audience_id AND org_id = :org_id AND rule IS NULL FOR KEY SHARE")
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.customers import CustomerKey
-from recorder.event_rows import Owned
+from recorder.rows.customers import CustomerKey
+from recorder.rows.event_rows import Owned
 from wire import codec, events
 from wire.codec import DecodeError
 from wire.events import Event

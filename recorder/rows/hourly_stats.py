@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.message_events import MessageEvent
+from recorder.rows.message_events import MessageEvent
 from wire import events
 
 _HOUR_MS = 3_600_000

@@ -1,0 +1,1 @@
+"""Event batches out of Redis: read, handed to the ledger, marked and acknowledged."""

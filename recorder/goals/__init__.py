@@ -1,0 +1,1 @@
+"""Goals of messages, and who has reached them."""

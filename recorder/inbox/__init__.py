@@ -1,0 +1,1 @@
+"""What admin asks for: rows of `inbox`, read, applied in one transaction, projected."""

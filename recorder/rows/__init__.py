@@ -1,0 +1,1 @@
+"""Rows of Postgres tables, as the one transaction reads and writes them."""
