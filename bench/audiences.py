@@ -49,10 +49,11 @@ def main(
 
 
 def told(row: Row) -> str:
-    """Two lines: the figure beside what was promised, and how it was measured."""
+    """The figure beside what was promised, and below it how it was measured."""
     mark = " " if row.target is None else "[green]✓[/]" if row.value <= row.target else "[red]✗[/]"
     promised = "" if row.target is None else f"[dim]promised: at most {row.target:g} {row.unit}[/]"
-    return f"{mark} {row.name:<48} {row.value:>8.3g} {row.unit:<8} {promised}\n    [dim]{row.note}[/]"
+    figure = f"{mark} {row.name:<48} {row.value:>8.3g} {row.unit:<8} {promised}"
+    return f"{figure}\n    [dim]{row.note}[/]" if row.note else figure
 
 
 if __name__ == "__main__":
