@@ -35,11 +35,12 @@ _FOR_ALL: Final = text(
         set_config('work_mem', '64MB', true),
         set_config('max_parallel_workers_per_gather', CAST(:workers AS text), true),
         set_config('parallel_tuple_cost', '1', true),
+        set_config('cpu_tuple_cost', '0.1', true),
         set_config('enable_hashagg', 'off', true)
     """
 )
-"""Several processes share the customers and the events of a window, and each counts what it finds: without the last two
-settings, one process would do most of the work, or each would make all subjects of the window distinct."""
+"""Several processes share the customers and the events of a window, and each counts what it finds: without the last
+three settings, one process would do most of the work, or all of it, or each would make all subjects distinct."""
 
 _c = customers.c
 
