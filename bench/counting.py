@@ -1,6 +1,5 @@
 """How long the customers of an audience take to count, in an org with many customers and events."""
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -137,13 +136,6 @@ _INDEXES: Final = text(
 )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=VOLUMES, default="tiny")
-    for row in measure(parser.parse_args().size):
-        _say(f"{row.name}: {row.value:.3f} {row.unit} ({row.note})")
-
-
 def measure(size: Size) -> list[Row]:
     """In a Postgres of its own, which is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="inapp-bench-") as folder:
@@ -214,7 +206,3 @@ def _note(counted: Counted, volume: Volume, took_s: Sequence[float]) -> str:
 
 def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -233,8 +233,3 @@ def _compile_ms(rules: Mapping[str, Rule], *, anew: bool) -> float:
     began = process_time_ns()
     compile_rules(rules)
     return (process_time_ns() - began) / 1e6
-
-
-if __name__ == "__main__":
-    for row in measure():
-        print(f"{row.name:32} {row.value:10.1f} {row.unit:8} {row.note}")  # noqa: T201

@@ -1,7 +1,7 @@
 """One comparison → a Python test of one value. Types are strict: a value of another type never matches."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from engine.patterns import text_test
@@ -23,6 +23,12 @@ def compile_clause(compare: Compare) -> Callable[[Fields], bool]:
     if positive:
         return lambda fields: not test(fields.get(field))
     return lambda fields: test(fields.get(field))
+
+
+def compile_where(where: Sequence[Compare]) -> Callable[[Fields], bool]:
+    """The test that an event's properties have to pass."""
+    clauses = [compile_clause(compare) for compare in where]
+    return lambda properties: all(clause(properties) for clause in clauses)
 
 
 def value_test(op: str, operand: Scalar | tuple[Scalar, ...] | None) -> ValueTest:

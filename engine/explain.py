@@ -72,7 +72,7 @@ def explain(
 
 
 def masks(membership: Membership, state: UserState, now_ms: int) -> Iterator[tuple[int, int]]:
-    """(moment, mask of the audiences that hold from then on): now, and whenever that changes by itself."""
+    """(moment, mask of the audiences that hold from then on): now, and when that may change by itself."""
     at_ms: int | None = now_ms
     while at_ms is not None:
         mask, changes_ms = membership.evaluate(state.traits, state.rings, state.static_audiences, at_ms)

@@ -1,11 +1,11 @@
 """Which moments of events the rules of an org need in user states, and which event belongs to which of them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
-from engine.clauses import compile_clause
+from engine.clauses import compile_where
 from wire.events import is_own
 from wire.features import Feature
 from wire.rule_tree import ANY_EVENT, EventCount, Rule, audience_refs, leaves
@@ -53,19 +53,19 @@ def preparing(rules: Mapping[str, Rule], ready: Mapping[str, int]) -> set[str]:
 class _Watcher(NamedTuple):
     feature: Feature
     id: str
-    tests: tuple[Callable[[Properties], bool], ...]
+    counts: Callable[[Properties], bool]
 
 
 class FeatureIndex:
     """Finds the features that an event belongs to. `number`: no other index of this process has it."""
 
-    def __init__(self, features: Iterable[Feature]) -> None:
+    def __init__(self, features: Collection[Feature]) -> None:
         self.number = next(_NUMBERS)
         self._by_event: defaultdict[str, list[_Watcher]] = defaultdict(list)
         for feature in features:
-            tests = tuple(compile_clause(compare) for compare in feature.where)
-            self._by_event[feature.event].append(_Watcher(feature, feature.id, tests))
-        self._conditional = {event for event, watchers in self._by_event.items() if any(one.tests for one in watchers)}
+            watcher = _Watcher(feature, feature.id, compile_where(feature.where))
+            self._by_event[feature.event].append(watcher)
+        self._conditional = {feature.event for feature in features if feature.where}
 
     def watches(self, event_type: str) -> bool:
         """Whether events of this type can belong to any."""
@@ -81,7 +81,7 @@ class FeatureIndex:
         if is_own(event_type):
             watchers = [*watchers, *self._by_event.get(ANY_EVENT, [])]
         for watcher in watchers:
-            if all(test(properties) for test in watcher.tests):
+            if watcher.counts(properties):
                 yield watcher.id, watcher.feature
 
 

@@ -1,16 +1,16 @@
 """Audience rules → Python: which audiences hold for a customer now, and when that next changes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from operator import or_
 from typing import Final
 
-from engine.clauses import Fields, compile_clause
+from engine.clauses import Fields
 from engine.features import Rings
 from engine.generate import generate
 from engine.patterns import text_test
 from engine.values import NEVER
-from wire.rule_tree import Compare, Pattern, Rule, audience_refs, evaluation_order
+from wire.rule_tree import Pattern, Rule, audience_refs, evaluation_order
 
 MOST_LOOKS: Final = 64
 """How often one evaluation looks ahead, on the loop that answers everybody."""
@@ -80,12 +80,6 @@ def compile_rules(rules: Mapping[str, Rule], static: Iterable[str] = ()) -> Memb
     Raises ValueError on a cycle.
     """
     return Membership(rules, static)
-
-
-def compile_where(where: Sequence[Compare]) -> Callable[[Fields], bool]:
-    """The test that an event's properties have to pass."""
-    clauses = [compile_clause(compare) for compare in where]
-    return lambda properties: all(clause(properties) for clause in clauses)
 
 
 def compile_pattern(pattern: Pattern) -> Callable[[str], bool]:

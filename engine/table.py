@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from engine.clauses import compile_where
 from engine.features import FeatureIndex, preparing
-from engine.rules import Membership, compile_pattern, compile_rules, compile_where
+from engine.rules import Membership, compile_pattern, compile_rules
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, Settings, Version
 from wire.rule_tree import Rule
 from wire.rules import parse_pattern, parse_rule, parse_where

@@ -13,7 +13,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder import claims
-from recorder.claims import Claim
 from recorder.features import lock as feature_lock
 from recorder.features import rings, watched
 from recorder.goals import conversions, fresh
@@ -27,7 +26,7 @@ from recorder.rows import (
     seen_counts,
     tombstones,
 )
-from recorder.rows.customers import Change, CustomerKey, Locked
+from recorder.rows.customers import Aliases, Change, CustomerKey, Locked
 from recorder.rows.event_rows import Owned
 from recorder.rows.properties import Properties, PropertiesOnce
 from recorder.rows.rejected import ERASED, Lost
@@ -76,7 +75,7 @@ async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: in
     moved = {claim.visitor: claim.user for claim in made}
     learnt = await fresh.begin(connection, org_ids, moved)
     changes, seen = await claims.apply(connection, made, features)
-    owned = _owned(living, locked, made)
+    owned = _owned(living, {**locked.aliases, **moved})
     new = await event_rows.add(connection, owned)
     about_messages = await message_events.among(connection, new)
     shown = await impressions.add(connection, about_messages)
@@ -141,8 +140,7 @@ def _claiming(living: Iterable[Event], locked: Locked, erasures: Tombstones) -> 
     ]
 
 
-def _owned(living: Iterable[Event], locked: Locked, made: Iterable[Claim]) -> list[Owned]:
-    owners = {**locked.aliases, **{claim.visitor: claim.user for claim in made}}
+def _owned(living: Iterable[Event], owners: Aliases) -> list[Owned]:
     return [(owners.get(key := _key(event), key), event) for event in living]
 
 

@@ -25,11 +25,11 @@ from admin.audiences.schemas import (
 from admin.audit import service as audit
 from admin.audit.service import Actor, Target
 from admin.errors import conflict
-from admin.orgs.queries import lock_org
 from admin.paging import PageQuery, page, read_place
 from store import features, outbox
 from store.audiences import read_audiences
 from store.ids import new_id
+from store.orgs import lock_org
 from store.rule_sql import rule_condition
 from wire import times
 from wire.problems import Problem

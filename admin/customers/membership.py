@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.audiences import StoredAudience, read
+from engine.explain import masks
 from engine.rules import Membership, compile_rules
 from store.audiences import stored_audiences
 from store.user_states import read_user_states
@@ -28,16 +29,12 @@ async def standing_of(connection: AsyncConnection, org_id: UUID, subject: str, n
     audiences = sorted(await stored_audiences(connection, org_id), key=lambda audience: audience.name)
     states = await read_user_states(connection, org_id, [subject])
     ready = _compiled(tuple(audience for audience in audiences if not audience.preparing))
-    mask, _ = _evaluated(ready, states.get(subject, UserState()), now_ms)
+    _, mask = next(masks(ready, states.get(subject, UserState()), now_ms))
     within = ready.ids_of(mask)
     return Standing(
         [audience for audience in audiences if str(audience.id) in within],
         [audience for audience in audiences if audience.preparing],
     )
-
-
-def _evaluated(membership: Membership, state: UserState, now_ms: int) -> tuple[int, int | None]:
-    return membership.evaluate(state.traits, state.rings, state.static_audiences, now_ms)
 
 
 @lru_cache(maxsize=_COMPILED_ORGS)

@@ -23,8 +23,8 @@ from admin.explain.schemas import (
     WindowDetails,
 )
 from engine import decide, explain
+from engine.clauses import compile_where
 from engine.decide import Context
-from engine.rules import compile_where
 from wire import times
 from wire.bundle import CompiledMessage, FrequencyCap
 from wire.rule_tree import Compare, Pattern

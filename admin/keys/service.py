@@ -12,9 +12,9 @@ from admin.audit.service import Actor, Target
 from admin.errors import conflict, not_found
 from admin.keys import queries
 from admin.keys.schemas import CreatedKey, Key, NewKey
-from admin.orgs.queries import lock_org
 from store import outbox
 from store.ids import new_id
+from store.orgs import lock_org
 from wire import apikeys, times
 
 _HINT_CHARACTERS = 4

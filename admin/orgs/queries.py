@@ -15,12 +15,6 @@ async def select_org(connection: AsyncConnection, org_id: UUID) -> Row[Any] | No
     return (await connection.execute(select(orgs).where(orgs.c.id == org_id))).one_or_none()
 
 
-async def lock_org(connection: AsyncConnection, org_id: UUID) -> Row[Any] | None:
-    """Writes that must not overlap within an org, such as two halves of a circle of audiences, queue here."""
-    query = select(orgs).where(orgs.c.id == org_id).with_for_update(key_share=True)
-    return (await connection.execute(query)).one_or_none()
-
-
 async def app_schemes(connection: AsyncConnection, org_id: UUID) -> frozenset[str]:
     query = select(orgs.c.app_schemes).where(orgs.c.id == org_id)
     return frozenset((await connection.execute(query)).scalar_one())

@@ -18,6 +18,7 @@ from admin.orgs import queries
 from admin.orgs.schemas import IdentitySecret, NewOrg, Org, OrgPatch, Plan
 from store import outbox
 from store.ids import new_id
+from store.orgs import lock_org
 from wire.problems import Problem
 
 _SECRET_BYTES = 32
@@ -48,7 +49,7 @@ async def create_org(connection: AsyncConnection, name: str, plan: Plan, now_ms:
 
 async def set_plan(connection: AsyncConnection, org_id: UUID, plan: Plan, now_ms: int) -> Org:
     """By the command line. Raises ApiError: 404, or 422 for a plan that is none."""
-    before = _existing(await queries.lock_org(connection, org_id))
+    before = _existing(await lock_org(connection, org_id))
     payloads.read(NewOrg, {"name": before.name, "plan": plan})
     return await _change(connection, Actor.cli(org_id), before, {"plan": plan}, now_ms)
 
@@ -60,14 +61,14 @@ async def get_org(connection: AsyncConnection, org_id: UUID) -> Org:
 async def patch_org(connection: AsyncConnection, actor: Actor, payload: object, now_ms: int) -> Org:
     """Raises ApiError 422."""
     given = payloads.json_object(payload)
-    before = _existing(await queries.lock_org(connection, actor.org_id))
+    before = _existing(await lock_org(connection, actor.org_id))
     patch = payloads.read(OrgPatch, given, _token_problems(given, before))
     return await _change(connection, actor, before, patch.model_dump(exclude_none=True), now_ms)
 
 
 async def make_identity_secret(connection: AsyncConnection, actor: Actor, now_ms: int) -> IdentitySecret:
     """Takes the place of the one before at once."""
-    before = _existing(await queries.lock_org(connection, actor.org_id))
+    before = _existing(await lock_org(connection, actor.org_id))
     secret = secrets.token_hex(_SECRET_BYTES)
     await queries.update_org(connection, actor.org_id, {"identity_secret": secret})
     changes: audit.Changes = {"hasIdentitySecret": (before.has_identity_secret, True)}

@@ -14,7 +14,8 @@ from recorder.features import lock as feature_lock
 from store import outbox
 from store.audiences import read_audiences
 from store.features import mark_preparing
-from store.tables import event_features, orgs
+from store.orgs import lock_org
+from store.tables import event_features
 from store.tables import outbox as outbox_rows
 from wire.features import MOST_FEATURES, MOST_MOMENTS, Feature
 
@@ -115,7 +116,7 @@ def _granted(asked: Asked) -> tuple[list[Feature], tuple[str, ...]]:
 
 async def adopt(connection: AsyncConnection, org_id: UUID, now_ms: int) -> Changes:
     """Makes `event_features` what the rules ask for. What is to be gathered may be from the commit on."""
-    await connection.execute(select(orgs.c.id).where(orgs.c.id == org_id).with_for_update(key_share=True))
+    await lock_org(connection, org_id)
     made = changes(await read_asked(connection, org_id))
     if not made.any:
         return made

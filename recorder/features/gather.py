@@ -34,8 +34,9 @@ from recorder.rows import customers
 from recorder.rows.customers import CustomerKey
 from store import outbox, tables
 from store.features import mark_preparing
+from store.orgs import lock_org
 from store.rule_sql import feature_condition
-from store.tables import event_features, events, orgs
+from store.tables import event_features, events
 from wire.features import Feature
 
 FEATURES_AT_ONCE = 25
@@ -162,7 +163,7 @@ async def end(connection: AsyncConnection, begun: Pass, now_ms: int) -> list[UUI
 
     None when somebody else has moved the cursor meanwhile.
     """
-    await connection.execute(select(orgs.c.id).where(orgs.c.id == begun.org_id).with_for_update(key_share=True))
+    await lock_org(connection, begun.org_id)
     ready = update(event_features).where(begun.stands).values(ready=_c.kept, after=None, done=0, total=0)
     if not (await connection.execute(ready.returning(_c.id))).all():
         return None

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recorder.features.watched import Watched
-from recorder.rows.customers import CustomerKey, key_arrays
+from recorder.rows.customers import CustomerKey, array_literal, key_arrays
 from recorder.rows.event_rows import Owned
 from recorder.rows.properties import Properties
 
@@ -153,8 +153,7 @@ def _newest(moments_ms: Iterable[int], kept: int) -> list[int]:
 
 
 def _columns(rings: Moments) -> dict[str, Any]:
-    # Array literals: `unnest` cannot take lists of different lengths.
-    return _key_columns(rings) | {"recent_ms": ["{" + ",".join(map(str, ring)) + "}" for ring in rings.values()]}
+    return _key_columns(rings) | {"recent_ms": [array_literal(ring) for ring in rings.values()]}
 
 
 def _key_columns(keys: Iterable[RingKey]) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engine.features import FeatureIndex
 from recorder.rows.properties import Properties
 from wire import codec
-from wire.events import Event, is_own
+from wire.events import Event
 from wire.features import Feature
-from wire.rule_tree import ANY_EVENT
 
 log = structlog.get_logger("features")
 
@@ -34,18 +33,17 @@ class FeatureRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The features of one org, ready to be looked for. `conditional`: events of which some ask for properties."""
+    """The features of one org, ready to be looked for."""
 
     features: tuple[Feature, ...]
     kept: Mapping[str, int]
     index: FeatureIndex
-    conditional: frozenset[str]
 
     def of(self, event: Event, properties: Properties) -> Iterator[str]:
         """Ids of the features that count an event. `properties` is asked only when one depends on them."""
         if not self.index.watches(event.type):
             return iter(())
-        asks = event.type in self.conditional or (ANY_EVENT in self.conditional and is_own(event.type))
+        asks = self.index.asks_for_properties(event.type)
         return (feature_id for feature_id, _ in self.index.of(event.type, properties(event) if asks else {}))
 
 
@@ -72,12 +70,7 @@ async def read(connection: AsyncConnection, org_ids: Collection[UUID]) -> dict[U
 def compiled(rows: tuple[FeatureRow, ...]) -> Watched:
     """What cannot be read, because another version wrote it, is watched by nobody; it must not stop an org's events."""
     features = tuple(feature for row in rows if (feature := _feature(row)) is not None)
-    return Watched(
-        features,
-        {feature.id: feature.kept for feature in features},
-        FeatureIndex(features),
-        frozenset(feature.event for feature in features if feature.where),
-    )
+    return Watched(features, {feature.id: feature.kept for feature in features}, FeatureIndex(features))
 
 
 def _feature(row: FeatureRow) -> Feature | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engine.rules import compile_where
+from engine.clauses import compile_where
 from wire import codec
 from wire.codec import DecodeError
 from wire.message import DEFAULT_GOAL_S, MAX_GOAL_S

@@ -139,6 +139,11 @@ def key_arrays(keys: Iterable[CustomerKey]) -> dict[str, Any]:
     return {"org_ids": [key.org_id for key in listed], "subjects": [key.subject for key in listed]}
 
 
+def array_literal(moments_ms: Iterable[int]) -> str:
+    """A Postgres array as text: `unnest` cannot take lists of different lengths."""
+    return "{" + ",".join(map(str, moments_ms)) + "}"
+
+
 async def lock(connection: AsyncConnection, first_seen: Mapping[CustomerKey, int]) -> Locked:
     """Locks whoever these subjects lead to, making the missing rows. The values are for `created_ms` of new ones.
 

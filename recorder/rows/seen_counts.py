@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recorder.rows.customers import CustomerKey, key_arrays
+from recorder.rows.customers import CustomerKey, array_literal, key_arrays
 from recorder.rows.message_events import MessageEvent
 from wire import events
 from wire.events import Event
@@ -114,13 +114,8 @@ async def _add(connection: AsyncConnection, added: Mapping[SeenKey, Tally]) -> N
         "impressions": [tally.impressions for tally in listed],
         "clicks": [tally.clicks for tally in listed],
         "dismissals": [tally.dismissals for tally in listed],
-        "recent_ms": [_array(tally.newest) for tally in listed],
+        "recent_ms": [array_literal(tally.newest) for tally in listed],
         "kept": RECENT_IMPRESSIONS,
     }
     keys = key_arrays(CustomerKey(key.org_id, key.subject) for key in added)
     await connection.execute(_ADD, keys | columns)
-
-
-def _array(moments_ms: Iterable[int]) -> str:
-    """A Postgres array literal: `unnest` cannot take lists of different lengths."""
-    return "{" + ",".join(map(str, moments_ms)) + "}"

@@ -1,7 +1,6 @@
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,10 +8,10 @@ import pytest
 
 from inapp.embedded import EmbeddedRedis
 from recorder.batches import consume
-from recorder.batches.consume import Consumer, create_groups
+from recorder.batches.consume import create_groups
 from recorder.batches.entries import Entry
 from tests.support.polling import eventually_async
-from tests.support.recorder_world import NOW_MS, World, recorder_world
+from tests.support.recorder_world import NOW_MS, World, at_work, recorder_world
 from wire import events, keys
 from wire.events import EventBatch
 
@@ -22,18 +21,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def world_redis(own_redis: EmbeddedRedis) -> str:
     return own_redis.url
-
-
-@asynccontextmanager
-async def running(*consumers: Consumer) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(consumer.run()) for consumer in consumers]
-    try:
-        yield
-        assert not [task for task in tasks if task.done()]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def marks(world: World, spool: UUID) -> set[int]:
@@ -58,7 +45,7 @@ def marked(world: World, spool: UUID, numbers: set[int]) -> Callable[[], Awaitab
 
 async def test_batches_are_stored_projected_marked_and_taken_out_of_the_stream(world: World) -> None:
     spools = [uuid4() for _ in range(6)]
-    async with running(world.consumer()):
+    async with at_work(world.consumer()):
         for number in range(5):
             for spool in spools:
                 await world.ship(EventBatch(spool, number, (world.identify(f"user{number}"),)))
@@ -80,14 +67,14 @@ async def test_a_state_is_projected_before_its_batch_is_marked(world: World, mon
 
     monkeypatch.setattr(world.projector, "project", noting)
     await world.ship(EventBatch(spool, 1, (world.identify("ada"),)))
-    async with running(world.consumer()):
+    async with at_work(world.consumer()):
         await eventually_async(marked(world, spool, {1}))
     assert seen == [(set(), 1)]
 
 
 async def test_a_flush_between_and_during_reads_brings_the_groups_back(world: World) -> None:
     spool = uuid4()
-    async with running(world.consumer()):
+    async with at_work(world.consumer()):
         for number in range(4):
             await world.ship(EventBatch(spool, number, (world.event("paid", "ada"),)))
             await eventually_async(marked(world, spool, {number}))
@@ -100,7 +87,7 @@ async def test_a_batch_that_cannot_be_decoded_is_declared_lost_once_and_blocks_n
     spool = uuid4()
     good = EventBatch(spool, 2, (world.event("paid", "ada"),))
     bad = EventBatch(spool, 1, (world.event("paid", "ada"), world.event("paid", "bob")))
-    async with running(world.consumer()):
+    async with at_work(world.consumer()):
         for _ in range(3):
             await world.ship(bad, bad.encode()[:-3])
             await world.ship(good)
@@ -114,7 +101,7 @@ async def test_a_batch_that_cannot_be_decoded_is_declared_lost_once_and_blocks_n
 async def test_an_entry_that_names_no_batch_is_declared_lost_and_goes(world: World) -> None:
     for fields in ({"what": "is this"}, {"spool": b"short", "number": 1, "count": "x", "body": b""}):
         await world.redis.xadd(keys.events(0), fields)  # type: ignore[arg-type]
-    async with running(world.consumer()):
+    async with at_work(world.consumer()):
         await eventually_async(lambda: nothing_waits(world))
     assert await world.rows("SELECT reason, count FROM rejected_events") == [("undecodable_batch", 1)] * 2
 
@@ -130,7 +117,7 @@ async def test_what_a_recorder_left_unfinished_it_takes_up_when_it_starts_again(
         await world.ship(EventBatch(spool, number, (world.event("paid", "ada"),)))
     stream = keys.events(keys.event_shard(spool))
     await world.redis.xreadgroup(keys.RECORDER_GROUP, "one", {stream: ">"}, count=2)
-    async with running(world.consumer("one")):
+    async with at_work(world.consumer("one")):
         await eventually_async(marked(world, spool, {0, 1, 2}))
     assert await world.count("events") == 3
 
@@ -145,7 +132,7 @@ async def test_what_a_dead_recorder_left_unfinished_another_takes_up(
     await create_groups(world.redis)
     await world.ship(EventBatch(spool, 7, (world.event("paid", "ada"),)))
     await world.redis.xreadgroup(keys.RECORDER_GROUP, "dead", {keys.events(keys.event_shard(spool)): ">"})
-    async with running(world.consumer("alive")):
+    async with at_work(world.consumer("alive")):
         await eventually_async(marked(world, spool, {7}))
     assert await pending(world) == 0
 
@@ -158,7 +145,7 @@ async def test_an_entry_that_was_deleted_while_pending_is_let_go(world: World) -
     replies: Any = await world.redis.xreadgroup(keys.RECORDER_GROUP, "one", {stream: ">"})
     [(_, [(id_, _)])] = replies
     await world.redis.xdel(stream, id_)
-    async with running(world.consumer("one")):
+    async with at_work(world.consumer("one")):
         await eventually_async(lambda: nothing_pending(world))
     assert await world.count("rejected_events") == 0
 
@@ -183,7 +170,7 @@ async def test_two_recorders_share_the_streams_and_the_totals_are_exact(world: W
     random.shuffle(deliveries)
     async with (
         recorder_world(world.database_url, world.redis_url) as second,
-        running(world.consumer("one"), second.consumer("two")),
+        at_work(world.consumer("one"), second.consumer("two")),
     ):
         for delivery in deliveries:
             await world.ship(delivery)
@@ -226,7 +213,7 @@ async def test_batches_of_one_spool_are_applied_in_their_order(world: World) -> 
     for number in range(30):
         claim = world.identify(f"user{number}", "x", at_ms=NOW_MS)
         await world.ship(EventBatch(spool, number, (claim,)))
-    async with running(world.consumer()):
+    async with at_work(world.consumer()):
         await eventually_async(marked(world, spool, set(range(30))))
     assert await world.rows("SELECT subject FROM customer_aliases") == [("u:user0",)]
 

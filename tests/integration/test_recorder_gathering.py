@@ -4,8 +4,6 @@ import asyncio
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -13,14 +11,13 @@ import pytest
 
 from recorder.erase import erase
 from recorder.features import keep as features
-from recorder.features.keep import Features
 from recorder.record import record
 from store import inbox
 from tests.support.dying_recorder import GATHERING
 from tests.support.event_rings import at_least, projected_rings, right_rings, ring_id, stored_rings
 from tests.support.polling import eventually_async
 from tests.support.processes import Processes
-from tests.support.recorder_world import NOW_MS, World, recorder_world
+from tests.support.recorder_world import NOW_MS, World, at_work, recorder_world
 from wire.events import Event
 
 pytestmark = pytest.mark.anyio
@@ -170,18 +167,6 @@ class Traffic:
             await inbox.ask_erase(connection, self._world.org_id, subject, self._clock_ms - 30)
 
 
-@asynccontextmanager
-async def gathering(*recorders: Features) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(recorder.run()) for recorder in recorders]
-    try:
-        yield
-        assert not [task for task in tasks if task.done()]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-
 @pytest.mark.parametrize("seed", range(3))
 async def test_gathering_under_live_traffic_loses_and_doubles_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -190,7 +175,7 @@ async def test_gathering_under_live_traffic_loses_and_doubles_nothing(
     await Traffic(world, seed + 100).go_on(10)
     async with recorder_world(world.database_url, world.redis_url) as second:
         second.org_id = world.org_id
-        async with world.inbox_at_work(), gathering(world.features, second.features):
+        async with world.inbox_at_work(), at_work(world.features, second.features):
             traffic = [Traffic(world, seed), Traffic(second, seed + 50)]
             live = [asyncio.create_task(each.go_on(40)) for each in traffic]
             dropped = await world.add_audience(at_least(2, "viewed"))

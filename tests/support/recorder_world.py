@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
@@ -228,6 +228,24 @@ class World:
     async def changes(self) -> list[dict[bytes, bytes]]:
         entries: Any = await self.redis.xrange(keys.CHANGES)
         return [fields for _, fields in entries]
+
+
+class Runs(Protocol):
+    """A part of the recorder that is at work until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+
+@asynccontextmanager
+async def at_work(*parts: Runs) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(part.run()) for part in parts]
+    try:
+        yield
+        assert not [task for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:

@@ -2,7 +2,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from engine.rules import Membership, compile_rules, compile_where
+from engine.clauses import compile_where
+from engine.rules import Membership, compile_rules
 from tests.support.rule_cases import NOW_MS, STATIC_ID
 from wire.rule_tree import AllOf, AnyOf, Compare, InAudience, Not, Rule
 from wire.rules import parse_rule, parse_where
