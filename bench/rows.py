@@ -1,18 +1,34 @@
 """What a benchmark measured."""
 
-from dataclasses import dataclass
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-Size = Literal["tiny", "nightly"]
-"""`tiny` only shows that the harness works; figures worth reading come from `nightly`."""
+Size = Literal["tiny", "full"]
+"""`tiny` only shows that the harness works; figures worth reading come from `full`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`target`: what was promised, in the same unit, and at most that; None: nothing was. `note`: of what, and how."""
+    """One figure. `name`: as in `budgets.toml`, where there is a budget for it. `rounds`: what each round found.
+
+    `unit`: `× nginx` and the like for a ratio to a baseline of the same round, `µs of CPU`, `ms`, `MB`, `events/s`…
+    `note`: of what, and how. `detail`: what else is worth knowing, such as the figures behind a ratio.
+    """
 
     name: str
-    value: float
+    rounds: tuple[float, ...]
     unit: str
-    target: float | None = None
     note: str = ""
+    detail: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(self.rounds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The least and the greatest of the rounds."""
+        return min(self.rounds), max(self.rounds)

@@ -1,7 +1,7 @@
 """Acknowledged events that user states may not contain yet, so that whoever wrote reads what they wrote."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Final
 from uuid import UUID
@@ -42,9 +42,12 @@ class Overlay:
     An event that is sent again is not laid over again, as it will not be recorded again: with another moment it would
     count twice until then. That holds for what this edge took in and laid over itself, of late and since it started;
     what was first sent to another edge counts twice on this one until its repetition has been through the recorder.
+
+    `on_change` is called with each subject for whom something is laid over, or no longer is.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES, on_change: Callable[[Key], None] = lambda key: None) -> None:
+        self._on_change = on_change
         self._most_bytes = most_bytes
         self._bytes: defaultdict[UUID, int] = defaultdict(int)
         self._all_bytes = 0
@@ -61,6 +64,7 @@ class Overlay:
         for event in kept:
             for key in _keys(event):
                 self._by_subject.setdefault(key, {}).setdefault(number, []).append(event)
+                self._on_change(key)
 
     def subjects(self, number: int) -> set[Key]:
         """Whose states the batch changes."""
@@ -73,6 +77,7 @@ class Overlay:
             del batches[number]
             if not batches:
                 del self._by_subject[key]
+            self._on_change(key)
         for event in self._batches.pop(number, ()):
             self._use(event.org_id, -_counted_bytes(event))
             self._ids.discard(event.id.bytes)

@@ -9,6 +9,7 @@ from engine.clauses import Fields
 from engine.features import Rings
 from engine.generate import generate
 from engine.patterns import text_test
+from engine.steps import Steps
 from engine.values import NEVER
 from wire.rule_tree import Pattern, Rule, audience_refs, evaluation_order
 
@@ -80,6 +81,14 @@ def compile_rules(rules: Mapping[str, Rule], static: Iterable[str] = ()) -> Memb
     Raises ValueError on a cycle.
     """
     return Membership(rules, static)
+
+
+def compiling(
+    rules: Mapping[str, Rule], static: Iterable[str] = (), before: Membership | None = None
+) -> Steps[Membership]:
+    """`compile_rules` in steps. `before`: what was compiled last, from which all is taken that has not changed."""
+    yield
+    return compile_rules(rules, static)
 
 
 def compile_pattern(pattern: Pattern) -> Callable[[str], bool]:
