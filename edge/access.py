@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,14 @@ from edge.bundles import Bundles, OrgUnavailableError
 from engine.table import OrgTable
 from service.errors import ApiError
 from wire import apikeys
+from wire.apikeys import ApiKey
 from wire.bundle import Settings
 from wire.intake import Verify
 
 TOKEN_MISSING = "identity_token_missing"  # noqa: S105
 TOKEN_INVALID = "identity_token_invalid"  # noqa: S105
 _BEARER = "bearer "
+_LONGEST_KEY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +46,43 @@ def body_key(body: object) -> str | None:
 
 async def admit(bundles: Bundles, key: str | None) -> Org:
     """Raises ApiError: 401 without a live public key, 403 for a secret one, 503 when nobody can tell."""
-    parsed = apikeys.parse(key) if key and key.isascii() else None
-    if parsed is None:
-        raise _unknown_key()
-    if parsed.kind == "sk":
-        raise ApiError(
-            403, "secret_key_in_client", "This is a secret key. Use a public key (pk_…) in apps, and rotate this one."
-        )
+    parsed = _public(key)
     try:
         table = bundles.table(parsed.org_id) or await bundles.find(parsed.org_id)
     except OrgUnavailableError:
         message = "This org cannot be served at the moment; try again."
         raise ApiError(503, "org_unavailable", message, headers={"Retry-After": "1"}) from None
+    return _admitted(parsed, table)
+
+
+def admit_at_once(bundles: Bundles, key: str | None) -> Org | None:
+    """`admit` where the org is loaded; None: it has to be."""
+    parsed = _public(key)
+    table = bundles.table(parsed.org_id)
+    return None if table is None else _admitted(parsed, table)
+
+
+def _public(key: str | None) -> ApiKey:
+    if key is not None and key.startswith("sk_") and key.isascii() and apikeys.parse(key) is not None:
+        raise ApiError(
+            403, "secret_key_in_client", "This is a secret key. Use a public key (pk_…) in apps, and rotate this one."
+        )
+    parsed = _parse_public(key) if key and key.startswith("pk_") and len(key) <= _LONGEST_KEY else None
+    if parsed is None:
+        raise _unknown_key()
+    return parsed
+
+
+def _admitted(parsed: ApiKey, table: OrgTable | None) -> Org:
     if table is None or parsed.digest not in table.keys:
         raise _unknown_key()
     return Org(parsed.org_id, table)
+
+
+@lru_cache(maxsize=4_096)
+def _parse_public(key: str) -> ApiKey | None:
+    """Public keys are few, and each comes with every request of its apps."""
+    return apikeys.parse(key) if key.isascii() else None
 
 
 def _unknown_key() -> ApiError:

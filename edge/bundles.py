@@ -18,7 +18,9 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edge.disk import BundleDisk
-from engine.table import OrgTable, TableError, prepare
+from edge.slices import in_slices
+from engine.steps import Steps, finish
+from engine.table import OrgTable, TableError, preparing_table
 from service.logs import one_line
 from wire import keys
 from wire.bundle import Bundle, Manifest, Version
@@ -36,9 +38,11 @@ _PRELOADED_AT_ONCE = 4
 SWAPS = Counter("inapp_edge_bundle_swaps", "Tables put in place")
 REFUSED = Counter("inapp_edge_bundles_refused", "Manifests that could not be used, so that the last good one serves")
 REFUSED_NOW = Gauge(
-    "inapp_edge_orgs_with_refused_bundles", "Orgs that are served from an older manifest than published"
+    "inapp_edge_orgs_with_refused_bundles",
+    "Orgs that are served from an older manifest than published",
+    multiprocess_mode="livemax",
 )
-ORGS = Gauge("inapp_edge_orgs", "Orgs whose bundles are loaded")
+ORGS = Gauge("inapp_edge_orgs", "Orgs whose bundles are loaded", multiprocess_mode="livemax")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Bundles:
         """Puts in place what is on disk."""
         for stored in await asyncio.to_thread(lambda: list(self._disk.load())):
             try:
-                held = _build(stored.manifest, stored.bundles, None)
+                held = finish(building(stored.manifest, stored.bundles, None))
             except (DecodeError, TableError) as error:
                 log.warning("stored_bundles_unusable", org=str(stored.org_id), reason=one_line(error))
             else:
@@ -207,7 +211,7 @@ class Bundles:
                 self._note_problem(org_id, None)
                 return
             fresh = await self._fetch(org_id, set(manifest.bundles.values()) - set(held.bundles if held else ()))
-            new = _build(data, fresh, held)
+            new = await in_slices(building(data, fresh, held))
         except (ValueError, TypeError, AttributeError) as error:  # a manifest's fields may be of any type
             self._note_problem(org_id, one_line(error))
             self._note_absent(org_id, one_line(error))
@@ -258,17 +262,21 @@ class Bundles:
         return absence is not None and absence.until_s > time.monotonic()
 
 
-def _build(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Held:
+def building(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Steps[Held]:
     """All of a manifest or nothing. Raises DecodeError or TableError, whatever is wrong with the bytes."""
     known = held.bundles if held else {}
     try:
         manifest = Manifest.decode(data)
-        bundles = {sha: known.get(sha) or Bundle.decode_named(sha, given.get(sha)) for sha in manifest.bundles.values()}
-        by_audience = {audience_id: bundles[sha] for audience_id, sha in manifest.bundles.items()}
-        for audience_id, bundle in by_audience.items():
+        bundles: dict[str, Bundle] = {}
+        for audience_id, sha in manifest.bundles.items():
+            bundle = bundles[sha] = known.get(sha) or Bundle.decode_named(sha, given.get(sha))
             if bundle.audience_id != audience_id:
                 raise TableError(f"the bundle of {audience_id} is that of {bundle.audience_id}")
-        return Held(prepare(manifest, by_audience), manifest, bundles)
+            if sha not in known:
+                yield
+        by_audience = {audience_id: bundles[sha] for audience_id, sha in manifest.bundles.items()}
+        table = yield from preparing_table(manifest, by_audience, held.table if held else None)
+        return Held(table, manifest, bundles)
     except (DecodeError, TableError):
         raise
     except Exception as error:  # well-formed bytes that mean nonsense, in whichever way

@@ -1,17 +1,17 @@
 """The messages somebody gets now: request → decision → answer."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge import access
 from edge.access import Org
 from edge.answers import Answer, read_json
 from edge.bundles import Bundles
-from edge.people import People
-from engine.decide import NOBODY, Context, Decision, Occasion, Person, decide, person
-from engine.table import OrgTable, PreparedMessage
+from edge.listings import Listings
+from edge.people import NOTHING_KNOWN, Known, People, Who
+from engine.decide import NOBODY, Context, Eligible, Occasion, Person, eligible, in_context, person
+from engine.table import OrgTable
 from service.clock import NowMs
 from service.errors import ApiError, invalid_payload
 from wire import codec, plain, problems, subjects, times
@@ -25,6 +25,8 @@ SCREEN_MAX_CHARACTERS = 1_024
 TOKEN_MAX_CHARACTERS = 1_024
 ETAG_MAX_CHARACTERS = 128
 VALID_FOR_MS = 15 * 60 * 1000
+REUSED_FOR_MS = 60 * 1000
+"""An answer is given again for so long, in which `validUntil` comes that much nearer."""
 DEGRADED_VALID_FOR_MS = 10 * 1000
 """So that an SDK soon asks again when the state that was missing may be back."""
 
@@ -150,13 +152,37 @@ def _object_flaw(value: object) -> Flaw | None:
     return TOO_LARGE if len(codec.to_json(value)) > PROPERTIES_MAX_BYTES else None
 
 
+class Fetched(NamedTuple):
+    """An answer, and until when the same request gets the same one; 0: the next may be answered differently."""
+
+    answer: Answer
+    org: Org
+    known: Known | None = None
+    until_ms: int = 0
+
+
 class Fetch:
     """Both ways to fetch. Raises ApiError for what is answered in the failure envelope."""
 
     def __init__(self, bundles: Bundles, people: People, now_ms: NowMs) -> None:
         self._bundles = bundles
         self._people = people
+        self._listings = Listings()
         self._now_ms = now_ms
+
+    def post_at_once(self, key: str | None, body: bytes) -> Fetched | None:
+        """`post` where all that it takes is in memory; None: it has to wait for something."""
+        org = access.admit_at_once(self._bundles, key) if key else None
+        if org is None and key:
+            return None
+        parsed = read_json(body)
+        org = org or access.admit_at_once(self._bundles, access.body_key(parsed))
+        return None if org is None else self._at_once(org, read_request(parsed))
+
+    def get_at_once(self, key: str | None, query: Mapping[str, str]) -> Fetched | None:
+        """`get` in the same way."""
+        org = access.admit_at_once(self._bundles, key)
+        return None if org is None else self._at_once(org, read_query(query))
 
     async def post(self, key: str | None, body: bytes) -> Answer:
         org = await access.admit(self._bundles, key) if key else None
@@ -168,71 +194,98 @@ class Fetch:
         org = await access.admit(self._bundles, key)
         return await self._answer(org, read_query(query))
 
-    async def _answer(self, org: Org, request: FetchRequest) -> Answer:
-        user_id, verified = _proven(org, request)
-        if not verified and user_id is None and request.user_id is not None and request.anonymous_id is None:
-            now_ms = self._now_ms()
-            return answer(org.table, _UNPROVEN, request, now_ms)
-        table, state = await self._known(org, user_id, request.anonymous_id)
-        now_ms = self._now_ms()
-        if state is None:
-            return answer(table, NOBODY, request, now_ms, degraded=True)
-        return answer(table, person(table, state, request.traits, now_ms, verified=verified), request, now_ms)
+    def holds(self, fetched: Fetched) -> bool:
+        """Whether the request that was answered so would be answered so again."""
+        known, org = fetched.known, fetched.org
+        return (
+            self._now_ms() < fetched.until_ms
+            and (known is None or known.is_of_current_states())
+            and self._bundles.table(org.id) is org.table
+        )
 
-    async def _known(
-        self, org: Org, user_id: str | None, anonymous_id: str | None
-    ) -> tuple[OrgTable, UserState | None]:
-        """The newest table, with a state that was read while it was the newest: one read before may lack events that
+    async def _answer(self, org: Org, request: FetchRequest) -> Answer:
+        """By the newest table, with a state that was read while it was the newest: one read before may lack events that
         its rules ask for."""
-        table = self._bundles.table(org.id) or org.table
         while True:
-            state = await self._people.state(org.id, user_id, anonymous_id, table.features)
-            newest = self._bundles.table(org.id) or table
-            if newest is table:
-                return table, state
-            table = newest
+            fetched = self._at_once(org, request)
+            if fetched is not None:
+                return fetched.answer
+            who, verified = _who(org, request)
+            read = await self._people.read(who)
+            table = self._bundles.table(org.id) or org.table
+            if table is org.table:
+                break
+            org = Org(org.id, table)
+        fetched = None if read is None else self._at_once(org, request)
+        if fetched is not None:
+            return fetched.answer
+        state = None if read is None else self._people.state(who, read, org.table.features)
+        return self._from_state(org, state, request, verified=verified).answer
+
+    def _at_once(self, org: Org, request: FetchRequest) -> Fetched | None:
+        """From memory. What is known of somebody does not do where the request's traits count too, for this once."""
+        table, now_ms = org.table, self._now_ms()
+        who, verified = _who(org, request)
+        if who.user_id is None and who.anonymous_id is None:
+            if request.user_id is not None:
+                return self._fetched(org, eligible(table, _UNPROVEN, now_ms), request, now_ms)
+            return self._from_state(org, NOTHING_KNOWN, request, verified=verified)
+        known = None if request.traits else self._people.known(who, table, now_ms, verified=verified)
+        if known is None:
+            return None
+        fetched = self._fetched(org, known.may_get(table, now_ms), request, now_ms)
+        return fetched._replace(known=known)
+
+    def _from_state(self, org: Org, state: UserState | None, request: FetchRequest, *, verified: bool) -> Fetched:
+        """Not to be given again: the next request may bring other traits, or find a state that is unknown now."""
+        now_ms = self._now_ms()
+        somebody = NOBODY if state is None else person(org.table, state, request.traits, now_ms, verified=verified)
+        may = eligible(org.table, somebody, now_ms)
+        return self._fetched(org, may, request, now_ms, degraded=state is None)._replace(until_ms=0)
+
+    def _fetched(
+        self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
+    ) -> Fetched:
+        body = answer(self._listings, org.table, may, request, now_ms, degraded=degraded)
+        return Fetched(Answer(200, body), org, None, _until_ms(may, now_ms, REUSED_FOR_MS))
 
 
 _UNPROVEN = Person(0, {}, known=False, verified=False)
 """A user who may be anyone: not even what they have seen can be told."""
 
 
-def _proven(org: Org, request: FetchRequest) -> tuple[str | None, bool]:
-    """(the user whose state may be used, whether they are who they say they are). Raises ApiError (401).
+def _who(org: Org, request: FetchRequest) -> tuple[Who, bool]:
+    """(whose state may be used, whether they are who they say they are). Raises ApiError (401).
 
     Where an org asks for proof, somebody who does not name a user has not proven to be anybody.
     """
     settings = org.table.settings
+    if not settings.require_identity_token:
+        return Who(org.id, request.user_id, request.anonymous_id), True
     if request.user_id is None:
-        return None, not settings.require_identity_token
+        return Who(org.id, None, request.anonymous_id), False
     problem = access.token_problem(settings, request.user_id, request.identity_token)
     if problem == access.TOKEN_INVALID:
         raise ApiError(401, problem, "identityToken is not the HMAC-SHA256 of this userId under the org's secret.")
-    return (request.user_id, True) if problem is None else (None, False)
+    return Who(org.id, request.user_id if problem is None else None, request.anonymous_id), problem is None
 
 
-def answer(table: OrgTable, somebody: Person, request: FetchRequest, now_ms: int, *, degraded: bool = False) -> Answer:
-    """The whole response, without a clock or any I/O."""
-    decision = decide(table, somebody, request.context, now_ms)
-    etag = etag_of(decision.messages)
-    if request.etag == etag:
-        messages = b'"unchanged":true'
-    else:
-        messages = b'"messages":[' + b",".join([prepared.message.json for prepared in decision.messages]) + b"]"
-    valid_until = times.to_iso(_valid_until_ms(decision, now_ms, degraded=degraded))
-    return Answer(
-        200,
-        b'{"success":true,"data":{%b,"revision":%d,"validUntil":"%b","etag":"%b"%b}}'
-        % (messages, table.version.revision, valid_until.encode(), etag.encode(), _DEGRADED if degraded else b""),
+def answer(
+    listings: Listings, table: OrgTable, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
+) -> bytes:
+    """The body of the response, without a clock or any I/O."""
+    listing = listings.of(table, in_context(table, may.messages, request.context))
+    messages = b'"unchanged":true' if request.etag == listing.etag else b'"messages":[%b]' % listing.messages
+    until_ms = _until_ms(may, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
+    return b'{"success":true,"data":{%b,"revision":%d,"validUntil":"%b","etag":"%b"%b}}' % (
+        messages,
+        table.version.revision,
+        times.to_iso(until_ms).encode(),
+        listing.etag.encode(),
+        _DEGRADED if degraded else b"",
     )
 
 
-def etag_of(messages: Sequence[PreparedMessage]) -> str:
-    """Names a list of messages by their ids and versions, in order."""
-    names = "\n".join([f"{prepared.message.id}:{prepared.message.version}" for prepared in messages])
-    return hashlib.blake2b(names.encode(), digest_size=12).hexdigest()
-
-
-def _valid_until_ms(decision: Decision, now_ms: int, *, degraded: bool) -> int:
-    latest_ms = now_ms + (DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
-    return latest_ms if decision.changes_ms is None else min(latest_ms, decision.changes_ms)
+def _until_ms(may: Eligible, now_ms: int, at_most_ms: int) -> int:
+    latest_ms = now_ms + at_most_ms
+    return latest_ms if may.changes_ms is None else min(latest_ms, may.changes_ms)

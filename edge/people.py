@@ -1,17 +1,88 @@
 """Who somebody is, as far as this edge knows: projected state, what was just acknowledged, and who they were before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 from uuid import UUID
 
 from edge.overlay import Overlay
-from edge.users import Users
+from edge.users import Entry, Users, note_unreadable
+from engine.decide import Eligible, Person, eligible, person
 from engine.features import FeatureIndex
-from engine.state import union, with_events
+from engine.rules import Membership
+from engine.state import Laid, union, with_events
+from engine.table import OrgTable
 from wire import subjects
+from wire.codec import DecodeError
 from wire.userstate import MOST_ALIASES, UserState
 
 NOTHING_KNOWN = UserState()
+
+SEEN_BYTES = 400
+"""What somebody's record of one message takes in memory, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whom a request is about. At least one id is there."""
+
+    org_id: UUID
+    user_id: str | None
+    anonymous_id: str | None
+
+    @property
+    def subject(self) -> str:
+        return subjects.anonymous(self.anonymous_id or "") if self.user_id is None else subjects.user(self.user_id)
+
+    @property
+    def present(self) -> str | None:
+        """The device's visitor, where that is somebody besides the user."""
+        return None if self.user_id is None else self.anonymous_id
+
+
+class Known:
+    """Somebody whose rules were evaluated: what that came to, and of what it was made.
+
+    `may` is what they may get by `table`; both are renewed by `may_get`.
+    """
+
+    __slots__ = ("_entries", "_membership", "_versions", "anonymous_id", "may", "person", "table")
+
+    def __init__(self, person: Person, table: OrgTable, anonymous_id: str | None, entries: Sequence[Entry]) -> None:
+        self.person = person
+        self.anonymous_id = anonymous_id
+        self.table: OrgTable | None = None
+        self.may = Eligible(0, 0)
+        self._membership: Membership = table.membership
+        self._entries = tuple(entries)
+        self._versions = tuple([entry.version for entry in entries])
+
+    def is_current(self, now_ms: int) -> bool:
+        """Whether nothing is known since that could change what the rules said."""
+        changes_ms = self.person.changes_ms
+        return (changes_ms is None or now_ms < changes_ms) and self.is_of_current_states()
+
+    def is_of_current_states(self) -> bool:
+        return all(entry.version == version for entry, version in zip(self._entries, self._versions, strict=True))
+
+    def is_by_rules_of(self, table: OrgTable) -> bool:
+        return self._membership is table.membership
+
+    def may_get(self, table: OrgTable, now_ms: int) -> Eligible:
+        """The list is made once and kept until its next change."""
+        changes_ms = self.may.changes_ms
+        if self.table is not table or (changes_ms is not None and now_ms >= changes_ms):
+            self.may, self.table = eligible(table, self.person, now_ms), table
+        return self.may
+
+
+class Read(NamedTuple):
+    """`names`: the subjects that make up a person, theirs first; `laid`: by subject."""
+
+    names: Sequence[str]
+    entries: Sequence[Entry]
+    laid: Mapping[str, Sequence[Laid]]
 
 
 class People:
@@ -19,36 +90,85 @@ class People:
         self._users = users
         self._overlay = overlay
 
-    async def state(
-        self, org_id: UUID, user_id: str | None, anonymous_id: str | None, features: FeatureIndex
-    ) -> UserState | None:
-        """The state of a user, an anonymous visitor, or both as one; None: it cannot be known now.
+    def known(self, who: Who, table: OrgTable, now_ms: int, *, verified: bool = True) -> Known | None:
+        """Somebody, from memory alone; None when something has to be read for that."""
+        entry = self._users.peek((who.org_id, who.subject))
+        if entry is None:
+            return None
+        known: Known | None = entry.known
+        if (
+            known is not None
+            and known.anonymous_id == who.anonymous_id
+            and known.is_by_rules_of(table)
+            and known.person.verified == verified
+            and known.is_current(now_ms)
+        ):
+            return known
+        return self._evaluate(who, entry, table, now_ms, verified=verified)
+
+    def _evaluate(self, who: Who, entry: Entry, table: OrgTable, now_ms: int, *, verified: bool) -> Known | None:
+        names = self._names(who)
+        entries = [entry, *(self._users.peek((who.org_id, name)) for name in names[1:])]
+        there = [each for each in entries if each is not None and each.encoded is not None]
+        if len(there) < len(names):
+            return None
+        state = self.state(who, Read(names, there, self._laid(who.org_id, names)), table.features)
+        if state is None:
+            return None
+        known = Known(person(table, state, {}, now_ms, verified=verified), table, who.anonymous_id, there)
+        self._users.remember((who.org_id, who.subject), known, SEEN_BYTES * len(state.seen))
+        return known
+
+    async def read(self, who: Who) -> "Read | None":
+        """What somebody's state is made of; None: it cannot be known now."""
+        names = self._names(who)
+        # Taken before the states are read: what leaves the overlay meanwhile may be missing in what was read.
+        laid = self._laid(who.org_id, names)
+        entries = await self._users.get(who.org_id, names)
+        there = [entry for entry in entries if entry is not None]
+        return Read(names, there, laid) if len(there) == len(names) else None
+
+    def state(self, who: Who, read: "Read", features: FeatureIndex) -> UserState | None:
+        """The state of a user, an anonymous visitor, or both as one; None: it cannot be decoded.
 
         `features`: of which the acknowledged events count too.
         """
-        if user_id is None:
-            return NOTHING_KNOWN if anonymous_id is None else await self._visitor(org_id, anonymous_id, features)
-        user = subjects.user(user_id)
-        present = [] if anonymous_id is None else [anonymous_id]
-        anonymous_ids = dict.fromkeys([*present, *self._overlay.claims((org_id, user))[:MOST_ALIASES]])
-        names = [user, *map(subjects.anonymous, anonymous_ids)]
-        # Taken before the states are read: what leaves the overlay meanwhile may be missing in what was read.
-        overlay = {name: self._overlay.events((org_id, name)) for name in names}
-        states = await self._users.get(org_id, names)
-        known = {name: state for name, state in zip(names, states, strict=True) if state is not None}
-        if len(known) < len(names):
+        try:
+            states = {name: entry.state() for name, entry in zip(read.names, read.entries, strict=True)}
+        except DecodeError as error:
+            note_unreadable((who.org_id, who.subject), error)
             return None
-        absorbed, joining = _visitors(known[user], names[1:], len(present))
-        person = with_events(known[user], chain.from_iterable(overlay[name] for name in (user, *absorbed)), features)
-        for visitor in joining:
-            person = union(person, with_events(known[visitor], overlay[visitor], features))
-        return person
+        return as_one(read.names, states, read.laid, features, 0 if who.present is None else 1)
 
-    async def _visitor(self, org_id: UUID, anonymous_id: str, features: FeatureIndex) -> UserState | None:
-        name = subjects.anonymous(anonymous_id)
-        overlay = self._overlay.events((org_id, name))
-        (state,) = await self._users.get(org_id, [name])
-        return None if state is None else with_events(state, overlay, features)
+    def _names(self, who: Who) -> list[str]:
+        """Whose states make up the person: theirs, their device's, and of those whom they have just claimed."""
+        if who.user_id is None:
+            return [who.subject]
+        present = [] if who.anonymous_id is None else [who.anonymous_id]
+        claimed = self._overlay.claims((who.org_id, who.subject))[:MOST_ALIASES]
+        return [who.subject, *map(subjects.anonymous, dict.fromkeys([*present, *claimed]))]
+
+    def _laid(self, org_id: UUID, names: Iterable[str]) -> dict[str, list[Laid]]:
+        return {name: self._overlay.events((org_id, name)) for name in names}
+
+
+def as_one(
+    names: Sequence[str],
+    states: Mapping[str, UserState],
+    laid: Mapping[str, Iterable[Laid]],
+    features: FeatureIndex,
+    present: int,
+) -> UserState:
+    """The first of `names`, with what was laid over, united with the others unless they are contained already.
+
+    The first `present` of the others come whatever the user has claimed.
+    """
+    subject = names[0]
+    absorbed, joining = _visitors(states[subject], names[1:], present)
+    person = with_events(states[subject], chain.from_iterable(laid[name] for name in (subject, *absorbed)), features)
+    for visitor in joining:
+        person = union(person, with_events(states[visitor], laid[visitor], features))
+    return person
 
 
 def _visitors(user: UserState, visitors: Sequence[str], present: int) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""User states in memory, bounded in bytes. Misses of one turn of the loop go out as one MGET."""
+"""User states in memory, as Redis has them, bounded in bytes. Misses of one turn of the loop go out as one MGET."""
 
 import asyncio
 from collections import OrderedDict
@@ -26,64 +26,90 @@ Key = tuple[UUID, str]
 _LOAD_TIMEOUT_S = 1.0
 _RETRY_AFTER_S = 0.25
 _FIXED_BYTES = 1_000
-_BYTES_PER_ENCODED = 6
-"""A decoded state takes about this many times its encoded bytes, plus the fixed part."""
+"""What a customer takes besides the encoded state: the names, the entry, and what was found out about them."""
+_STATES_SHARE = 3
+"""Encoded states give way until they take less than this part of the bytes; then customers who are not used do."""
 
 LOADS = Counter("inapp_edge_user_loads", "User states asked of Redis", ["outcome"])
-CACHED_BYTES = Gauge("inapp_edge_user_cache_bytes", "Estimated bytes of the cached user states")
-CACHED = Gauge("inapp_edge_user_cache_entries", "Cached user states")
+CACHED_BYTES = Gauge(
+    "inapp_edge_user_cache_bytes", "Estimated bytes of the cached user states", multiprocess_mode="livesum"
+)
+CACHED = Gauge("inapp_edge_user_cache_entries", "Cached user states", multiprocess_mode="livesum")
 
 
-@dataclass(slots=True)
-class _Entry:
-    state: UserState
-    size_bytes: int
-    round: int
-    stale: bool = False
+class Entry:
+    """A customer in memory. Whatever was made of one holds as long as its `version` stays.
+
+    `encoded`: the state as Redis has it, empty for somebody who is not known; None once it made room for others, so
+    that only `known`, what was found out with it, is left. `used` since it was last considered for eviction.
+    """
+
+    __slots__ = ("encoded", "known", "known_bytes", "rev", "stale", "used", "version")
+
+    def __init__(self, rev: int, encoded: bytes) -> None:
+        self.rev = rev
+        self.encoded: bytes | None = encoded
+        self.known: Any = None
+        self.known_bytes = 0
+        self.stale = False
+        self.used = False
+        self.version = 0
+
+    def state(self) -> UserState:
+        """Decoded anew each time. Raises DecodeError."""
+        if self.encoded is None:
+            raise DecodeError("the state is not in memory")
+        return UserState.decode(self.encoded) if self.encoded else UserState()
+
+    def change(self) -> None:
+        """What was made of it no longer holds."""
+        self.version += 1
+        self.known = None
 
 
 @dataclass(slots=True)
 class _Load:
     """`least_rev`, `again`: what was learnt since it was sent, so that an older answer is asked for once more."""
 
-    answer: "asyncio.Future[UserState | None]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    answer: "asyncio.Future[Entry | None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     least_rev: int = 0
     again: bool = False
     reached: bool = True
 
 
 class Users:
+    """`max_bytes`: past that the states of those who were not asked for of late go first, then they go as a whole."""
+
     def __init__(self, redis: Redis, server: RedisServer, max_bytes: int) -> None:
         self._redis = redis
         self._server = server
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._with_state: OrderedDict[Key, Entry] = OrderedDict()
         self._bytes = 0
+        self._states_bytes = 0
         self._loads: dict[Key, _Load] = {}
         self._queue: list[Key] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._round = 0
         self._retry_at_s = 0.0
         self._asked: set[Key] = set()
 
-    def peek(self, key: Key) -> UserState | None:
-        """The state when it is in memory and nothing newer has been announced."""
+    def peek(self, key: Key) -> Entry | None:
+        """The customer when they are in memory and nothing newer has been announced."""
         entry = self._entries.get(key)
-        if entry is None or entry.stale or entry.round != self._round:
+        if entry is None or entry.stale:
             return None
-        self._entries.move_to_end(key)
-        return entry.state
+        entry.used = True
+        return entry
 
-    async def get(self, org_id: UUID, subjects: Sequence[str]) -> list[UserState | None]:
-        """The state of each subject; None: it cannot be known now.
+    async def get(self, org_id: UUID, subjects: Sequence[str]) -> list[Entry | None]:
+        """Each of the subjects, with the state; None: it cannot be known now.
 
         With one that is not in memory all are read, so that they are of one moment: a claim changes two at once.
         """
-        states = [self.peek((org_id, subject)) for subject in subjects]
-        if None not in states:
-            return states
+        entries = [self.peek((org_id, subject)) for subject in subjects]
+        if all(entry is not None and entry.encoded is not None for entry in entries):
+            return entries
         waiting = [self._load((org_id, subject)).answer for subject in subjects]
         return [await asyncio.shield(answer) for answer in waiting]
 
@@ -92,23 +118,38 @@ class Users:
         for subject, rev in revs:
             key = (org_id, subject)
             entry = self._entries.get(key)
-            if entry is not None and entry.state.rev < rev:
-                entry.stale = True
+            if entry is not None and entry.rev < rev:
+                self._outdate(entry)
             load = self._loads.get(key)
             if load is not None:
                 load.least_rev = max(load.least_rev, rev)
 
+    def change(self, key: Key) -> None:
+        """What was found out about a customer no longer holds, although their state does."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.change()
+
+    def remember(self, key: Key, known: object, known_bytes: int) -> None:
+        """What was found out about a customer, until anything changes about them. `known_bytes`: past the usual."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._bytes += known_bytes - entry.known_bytes
+            entry.known, entry.known_bytes = known, known_bytes
+            self._shrink()
+
     def forget(self, org_id: UUID) -> None:
         """What was read of the org's customers until now lacks something, and will not do even while Redis is away."""
         for key in [key for key in self._entries if key[0] == org_id]:
-            self._bytes -= self._entries.pop(key).size_bytes
+            self._remove(key)
         for key, load in self._loads.items():
             load.again |= key[0] == org_id
         self._show_size()
 
     def doubt_all(self) -> None:
         """Announcements may have been missed: nothing cached is served any more, unless Redis cannot be reached."""
-        self._round += 1
+        for entry in self._entries.values():
+            self._outdate(entry)
         self._asked.clear()
         for load in self._loads.values():
             load.again = True
@@ -122,7 +163,7 @@ class Users:
         loads = []
         for key in subjects:
             if (entry := self._entries.get(key)) is not None:
-                entry.stale = True
+                self._outdate(entry)
             elif key not in self._loads:
                 continue
             load = self._loads.get(key)
@@ -158,7 +199,6 @@ class Users:
         names = [keys.user(org_id, subject) for org_id, subject in batch] + [
             keys.user_states(org_id) for org_id in orgs
         ]
-        sent_round = self._round
         if asyncio.get_running_loop().time() < self._retry_at_s:
             self._fail(batch)
             return
@@ -178,7 +218,7 @@ class Users:
         unknown = [
             key
             for key, value in zip(batch, values[: len(batch)], strict=True)
-            if not self._settle(key, value, sent_round, vouched[key[0]])
+            if not self._settle(key, value, vouched[key[0]])
         ]
         await self._ask_for(unknown)
 
@@ -187,34 +227,66 @@ class Users:
             values: Any = await self._redis.mget(names)
             return list(values)
 
-    def _settle(self, key: Key, value: bytes | None, sent_round: int, vouched: bool) -> bool:
+    def _settle(self, key: Key, value: bytes | None, vouched: bool) -> bool:
         """False when the user is not there although they may exist."""
         load = self._loads[key]
-        state = UserState() if value is None and vouched else _decode(key, value)
-        if load.again or (state is not None and state.rev < load.least_rev):
+        rev = 0 if value is None and vouched else _rev(key, value)
+        if load.again or (rev is not None and rev < load.least_rev):
             self._enqueue(key)
             return True
-        if state is not None:
-            state = self._keep(key, state, len(value or b""), sent_round)
-        LOADS.labels("unknown" if state is None else "read").inc()
+        LOADS.labels("unknown" if rev is None else "read").inc()
         del self._loads[key]
-        load.answer.set_result(state)
-        return state is not None
+        load.answer.set_result(None if rev is None else self._keep(key, rev, value or b""))
+        return rev is not None
 
-    def _keep(self, key: Key, state: UserState, encoded_bytes: int, sent_round: int) -> UserState:
-        """Caches the newer one of what was there and what was read."""
-        before = self._entries.pop(key, None)
-        if before is not None:
-            self._bytes -= before.size_bytes
-            if before.round == sent_round and before.state.rev > state.rev:
-                state = before.state
-        entry = _Entry(state, _FIXED_BYTES + _BYTES_PER_ENCODED * encoded_bytes, sent_round)
-        self._entries[key] = entry
-        self._bytes += entry.size_bytes
+    def _keep(self, key: Key, rev: int, encoded: bytes) -> Entry:
+        """Caches the newer one of what was there and what was read; the answer is one that keeps its state."""
+        before = self._entries.get(key)
+        if before is not None and not before.stale and before.rev > rev and before.encoded is not None:
+            return Entry(before.rev, before.encoded)
+        self._remove(key)
+        self._entries[key] = self._with_state[key] = Entry(rev, encoded)
+        self._bytes += _FIXED_BYTES
+        self._count(len(encoded))
+        self._shrink()
+        return Entry(rev, encoded)
+
+    def _shrink(self) -> None:
         while self._bytes > self._max_bytes:
-            self._bytes -= self._entries.popitem(last=False)[1].size_bytes
+            self._make_room()
         self._show_size()
-        return state
+
+    def _make_room(self) -> None:
+        """Whoever was used since this was last called is spared once."""
+        is_crowded = self._states_bytes * _STATES_SHARE < self._max_bytes or not self._with_state
+        entries = self._entries if is_crowded else self._with_state
+        key, entry = next(iter(entries.items()))
+        if entry.used:
+            entry.used = False
+            entries.move_to_end(key)
+        elif is_crowded:
+            self._remove(key)
+        else:
+            del self._with_state[key]
+            self._count(-len(entry.encoded or b""))
+            entry.encoded = None
+
+    def _remove(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._with_state.pop(key, None)
+            self._bytes -= _FIXED_BYTES + entry.known_bytes
+            self._count(-len(entry.encoded or b""))
+            entry.change()
+
+    def _count(self, states_bytes: int) -> None:
+        self._states_bytes += states_bytes
+        self._bytes += states_bytes
+
+    @staticmethod
+    def _outdate(entry: Entry) -> None:
+        entry.stale = True
+        entry.change()
 
     def _show_size(self) -> None:
         CACHED.set(len(self._entries))
@@ -227,7 +299,7 @@ class Users:
             load = self._loads.pop(key)
             entry = self._entries.get(key)
             load.reached = False
-            load.answer.set_result(None if entry is None else entry.state)
+            load.answer.set_result(Entry(entry.rev, entry.encoded) if entry and entry.encoded is not None else None)
 
     async def _ask_for(self, unknown: list[Key]) -> None:
         """Has the recorder project those users first, each at most once until `forget_asked`."""
@@ -245,15 +317,17 @@ class Users:
             log.warning("wanted_not_sent", reason=one_line(error))
 
 
-def _decode(key: Key, value: bytes | None) -> UserState | None:
+def _rev(key: Key, value: bytes | None) -> int | None:
+    """None for a state that is not there, or cannot be read."""
     if value is None:
         return None
     try:
-        state = UserState.decode(value)
-        if not isinstance(state.rev, int):
-            raise DecodeError("rev is not a number")
-        return state
+        return UserState.decode(value).rev
     except DecodeError as error:
-        LOADS.labels("unreadable").inc()
-        log.error("user_state_unreadable", org=str(key[0]), reason=one_line(error))
+        note_unreadable(key, error)
         return None
+
+
+def note_unreadable(key: Key, error: DecodeError) -> None:
+    LOADS.labels("unreadable").inc()
+    log.error("user_state_unreadable", org=str(key[0]), reason=one_line(error))

@@ -1,10 +1,15 @@
-"""Which messages a person gets now, and until when that answer holds."""
+"""Which messages a person gets now, and until when that answer holds.
+
+`decide` finds out about all messages at once, by their bits; `verdict` about one, rule by rule, and says why. The two
+agree.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine import caps
+from engine.message_index import MessageIndex, bits, chosen
 from engine.table import OrgTable, PreparedMessage
 from wire.userstate import Seen, UserState
 
@@ -63,8 +68,13 @@ class Verdict(NamedTuple):
     changes_ms: int | None = None
 
 
-class Decision(NamedTuple):
-    messages: list[PreparedMessage]
+class Eligible(NamedTuple):
+    """The bits of the messages that somebody may get, wherever they are and whatever they do there.
+
+    `changes_ms`: the first moment after now at which that can change by itself.
+    """
+
+    messages: int
     changes_ms: int | None
 
 
@@ -82,16 +92,65 @@ def person(
     return Person(audiences, state.seen, changes_ms, verified=verified)
 
 
-def decide(table: OrgTable, person: Person, context: Context, now_ms: int) -> Decision:
+def decide(table: OrgTable, person: Person, context: Context, now_ms: int) -> list[PreparedMessage]:
     """The messages given now, the winner of a slot first."""
-    given: list[PreparedMessage] = []
-    changes = [person.changes_ms]
-    for prepared in table.messages:
-        reason, changes_ms = verdict(prepared, person, context, now_ms)
-        changes.append(changes_ms)
-        if reason is None:
-            given.append(prepared)
-    return Decision(_winners(given) if context.resolve else given, _earliest(changes))
+    return chosen(table.messages, in_context(table, eligible(table, person, now_ms).messages, context))
+
+
+def eligible(table: OrgTable, person: Person, now_ms: int) -> Eligible:
+    index = table.index
+    live = index.live(now_ms)
+    messages = live.mask & ~index.barred(person.audiences)
+    if not person.known:
+        messages &= ~index.stateful
+    if not person.verified:
+        messages &= ~index.targeted
+    messages, free_ms = _within_caps(index, messages, person.seen, now_ms)
+    return Eligible(messages, _earliest((person.changes_ms, live.until_ms, free_ms)))
+
+
+def in_context(table: OrgTable, messages: int, context: Context) -> int:
+    """Those of the messages whose trigger fits; with `resolve` only the winner of each slot.
+
+    What the context says must match. What it does not say is left to the device, but cannot win a slot.
+    """
+    index, url, screen, event, resolve = table.index, context.url, context.screen, context.event, context.resolve
+    if url is not None:
+        messages &= ~index.urls.misfits(url, messages)
+    elif resolve:
+        messages &= ~index.urls.mask
+    if screen is not None:
+        messages &= ~index.screens.misfits(screen, messages)
+    elif resolve:
+        messages &= ~index.screens.mask
+    if event is not None:
+        messages = _fitting_event(table, messages, event)
+    elif resolve:
+        messages &= ~index.with_event
+    return index.winners(messages) if resolve else messages
+
+
+def _within_caps(index: MessageIndex, messages: int, seen: Mapping[str, Seen], now_ms: int) -> tuple[int, int | None]:
+    """(the messages of which one more impression is allowed, when the first of the others is free)."""
+    free_ms = None
+    for message_id, what in seen.items():
+        capped = index.capped.get(message_id)
+        if capped is not None and messages & capped.bit:
+            held = caps.withheld(capped.cap, what, now_ms)
+            if held is not None:
+                messages &= ~capped.bit
+                free_ms = _earliest((free_ms, held.until_ms))
+    return messages, free_ms
+
+
+def _fitting_event(table: OrgTable, messages: int, event: Occasion) -> int:
+    index = table.index
+    messages &= ~index.with_event | index.for_event(event.type)
+    for bit in bits(messages & index.with_where):
+        where = table.messages[bit.bit_length() - 1].trigger.where
+        if where is not None and not where(event.properties):
+            messages &= ~bit
+    return messages
 
 
 def verdict(prepared: PreparedMessage, person: Person, context: Context, now_ms: int) -> Verdict:
@@ -147,13 +206,6 @@ def _happened(prepared: PreparedMessage, context: Context) -> bool:
     if event is None:
         return not context.resolve
     return trigger.event_type == event.type and (trigger.where is None or trigger.where(event.properties))
-
-
-def _winners(given: Iterable[PreparedMessage]) -> list[PreparedMessage]:
-    winners: dict[str, PreparedMessage] = {}
-    for prepared in given:
-        winners.setdefault(prepared.message.slot, prepared)
-    return list(winners.values())
 
 
 def _earliest(moments: Iterable[int | None]) -> int | None:

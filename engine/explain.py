@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final, Literal
 
-from engine.decide import Context, Person, decide, person, verdict
+from engine.decide import Context, Person, eligible, in_context, person, verdict
+from engine.message_index import chosen
 from engine.rules import Membership
 from engine.table import OrgTable, PreparedMessage, Trigger
 from wire.userstate import UserState
@@ -141,8 +142,9 @@ def _winners(
     """(moment, the rival that wins from then on): now, and whenever a decision changes by itself."""
     at_ms = now_ms
     for _ in range(_MOST_STEPS if rivals else 1):
-        decision = decide(table, person(table, state, {}, at_ms), context, at_ms)
-        yield at_ms, next((one.message.id for one in decision.messages if one.message.id in rivals), None)
-        if decision.changes_ms is None:
+        may = eligible(table, person(table, state, {}, at_ms), at_ms)
+        given = chosen(table.messages, in_context(table, may.messages, context))
+        yield at_ms, next((one.message.id for one in given if one.message.id in rivals), None)
+        if may.changes_ms is None:
             return
-        at_ms = decision.changes_ms
+        at_ms = may.changes_ms

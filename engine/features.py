@@ -61,6 +61,7 @@ class FeatureIndex:
 
     def __init__(self, features: Collection[Feature]) -> None:
         self.number = next(_NUMBERS)
+        self.features = tuple(features)
         self._by_event: defaultdict[str, list[_Watcher]] = defaultdict(list)
         for feature in features:
             watcher = _Watcher(feature, feature.id, compile_where(feature.where))

@@ -29,6 +29,11 @@ HTTP_CODES = {
 }
 
 
+INTERNAL_ERROR = ApiError(
+    500, "internal_error", "Something went wrong on our side; quote the request id when reporting it."
+)
+
+
 def success(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`{"success":true,"data":…}`; pydantic models inside `data` are written by alias."""
     body = orjson.dumps({"success": True, "data": data}, default=_plain)
@@ -95,7 +100,7 @@ def _too_large(limit_bytes: int) -> Response:
 
 
 def _internal_error() -> Response:
-    return failure(500, "internal_error", "Something went wrong on our side; quote the request id when reporting it.")
+    return _respond(INTERNAL_ERROR)
 
 
 def _respond(error: ApiError) -> Response:

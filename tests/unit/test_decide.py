@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.decide import NOBODY, Context, Decision, Occasion, Person, decide, person, verdict
+from engine.decide import NOBODY, Context, Occasion, Person, decide, eligible, person, verdict
 from engine.table import OrgTable, TableError, prepare
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Version
 from wire.userstate import Seen, UserState
@@ -32,11 +32,12 @@ def table(*everyone: CompiledMessage, free: tuple[CompiledMessage, ...] = ()) ->
 
 
 def given(org: OrgTable, who: Person | None = None, context: Context = ANYWHERE, now_ms: int = NOW_MS) -> list[str]:
-    return [one.message.id for one in decided(org, who, context, now_ms).messages]
+    somebody = who or person(org, UserState(), {}, now_ms)
+    return [one.message.id for one in decide(org, somebody, context, now_ms)]
 
 
-def decided(org: OrgTable, who: Person | None, context: Context = ANYWHERE, now_ms: int = NOW_MS) -> Decision:
-    return decide(org, who or person(org, UserState(), {}, now_ms), context, now_ms)
+def changes_ms(org: OrgTable, who: Person | None, now_ms: int = NOW_MS) -> int | None:
+    return eligible(org, who or person(org, UserState(), {}, now_ms), now_ms).changes_ms
 
 
 def somebody(org: OrgTable, **state: Any) -> Person:
@@ -61,8 +62,8 @@ def test_resolve_keeps_the_winner_of_each_slot() -> None:
 def test_a_window_begins_at_its_start_and_is_over_at_its_end() -> None:
     org = table(message("a", starts_ms=NOW_MS, ends_ms=NOW_MS + 10))
     assert [given(org, now_ms=NOW_MS + offset) for offset in (-1, 0, 9, 10)] == [[], ["a"], ["a"], []]
-    assert decided(org, None, now_ms=NOW_MS - 5).changes_ms == NOW_MS
-    assert decided(org, None, now_ms=NOW_MS).changes_ms == NOW_MS + 10
+    assert changes_ms(org, None, now_ms=NOW_MS - 5) == NOW_MS
+    assert changes_ms(org, None, now_ms=NOW_MS) == NOW_MS + 10
 
 
 def test_an_audience_is_met_by_its_rule_or_by_being_listed() -> None:
@@ -122,7 +123,7 @@ def test_a_cap_counts_what_was_seen() -> None:
     org = table(message("a", cap=FrequencyCap(1, 60, None, ())))
     saw = somebody(org, seen={"a": Seen(1, recent_ms=(NOW_MS,))})
     assert given(org, saw) == []
-    assert decided(org, saw).changes_ms == NOW_MS + 60_001
+    assert changes_ms(org, saw) == NOW_MS + 60_001
 
 
 def test_an_unknown_state_withholds_what_depends_on_it_and_nothing_else() -> None:
@@ -168,7 +169,7 @@ def test_the_answer_changes_at_the_moment_that_it_names() -> None:
     bundles = {EVERYONE: Bundle(EVERYONE, None, ()), "t": Bundle("t", rule, (message("a"),))}
     org = prepare(Manifest(Version(1, 1, 1), 1, dict.fromkeys(bundles, "sha"), frozenset()), bundles)
     traits = {"trialEndedAt": "2027-01-15T08:00:00Z"}
-    assert decided(org, person(org, UserState(traits=traits), {}, NOW_MS)).changes_ms == NOW_MS + 86_400_001
+    assert changes_ms(org, person(org, UserState(traits=traits), {}, NOW_MS)) == NOW_MS + 86_400_001
     for offset, expected in ((86_400_000, ["a"]), (86_400_001, [])):
         later = NOW_MS + offset
         assert given(org, person(org, UserState(traits=traits), {}, later), now_ms=later) == expected

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from edge.fetch import FetchRequest, answer, read_query, read_request
-from engine.decide import Context, Occasion, Person
+from edge.listings import Listings
+from engine.decide import Context, Occasion, Person, eligible
 from engine.table import OrgTable, prepare
 from service.errors import ApiError
 from tests.support.publishing import message
@@ -24,9 +25,9 @@ def table(*messages: CompiledMessage) -> OrgTable:
 
 
 def data_of(*messages: CompiledMessage, request: FetchRequest | None = None, **options: bool) -> dict[str, Any]:
-    given = answer(table(*messages), STRANGER, request or FetchRequest(), NOW_MS, **options)
-    assert given.status == 200
-    body = json.loads(given.body)
+    org = table(*messages)
+    may = eligible(org, STRANGER, NOW_MS)
+    body = json.loads(answer(Listings(), org, may, request or FetchRequest(), NOW_MS, **options))
     assert body.pop("success") is True
     data: dict[str, Any] = body.pop("data")
     assert body == {}

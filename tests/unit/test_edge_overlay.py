@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from edge.overlay import ORG_SHARE, Overlay
-from edge.people import NOTHING_KNOWN, People
+from edge.people import NOTHING_KNOWN, People, Who
+from edge.users import Entry
 from engine.features import FeatureIndex
 from engine.state import with_events
 from tests.support.spooling import event
@@ -160,8 +161,9 @@ class States:
     def __init__(self, **states: UserState | None) -> None:
         self.states = {name.replace("_", ":", 1): state for name, state in states.items()}
 
-    async def get(self, org_id: UUID, subjects: list[str]) -> list[UserState | None]:
-        return [self.states.get(subject, NOTHING_KNOWN) for subject in subjects]
+    async def get(self, org_id: UUID, subjects: list[str]) -> list[Entry | None]:
+        states = [self.states.get(subject, NOTHING_KNOWN) for subject in subjects]
+        return [None if state is None else Entry(state.rev, state.encode()) for state in states]
 
 
 VIEWED = "viewed"
@@ -184,12 +186,16 @@ def seen_once(at_ms: int) -> UserState:
 @pytest.mark.anyio
 class TestPeople:
     async def state(
-        self, overlay: Overlay, states: States, user_id: str | None, anonymous_id: str | None
+        self,
+        overlay: Overlay,
+        states: States,
+        user_id: str | None,
+        anonymous_id: str | None,
+        features: FeatureIndex = FEATURES,
     ) -> UserState | None:
-        return await People(states, overlay).state(ORG, user_id, anonymous_id, FEATURES)  # type: ignore[arg-type]
-
-    async def test_nobody_in_particular_has_the_empty_state(self) -> None:
-        assert await self.state(Overlay(), States(), None, None) == NOTHING_KNOWN
+        people, who = People(states, overlay), Who(ORG, user_id, anonymous_id)  # type: ignore[arg-type]
+        read = await people.read(who)
+        return None if read is None else people.state(who, read, features)
 
     async def test_a_state_that_cannot_be_had_makes_the_person_unknown(self) -> None:
         assert await self.state(Overlay(), States(u_ada=None), "ada", None) is None
@@ -280,7 +286,7 @@ class TestPeople:
         plain, conditional = FeatureIndex([FEATURE, anything]), FeatureIndex([FEATURE, odd])
         for features, count in ((plain, 2), (conditional, 12), (FeatureIndex([FEATURE, odd]), 22)):
             for _ in range(3):
-                state = await People(States(), overlay).state(ORG, "ada", None, features)  # type: ignore[arg-type]
+                state = await self.state(overlay, States(), "ada", None, features)
                 assert state is not None and len(state.rings[FEATURE.id]) == 10
                 assert state.rings.get(odd.id, (9, 7, 5, 3, 1)) == (9, 7, 5, 3, 1)
                 assert (odd.id in state.rings) == (features is not plain)
@@ -291,7 +297,7 @@ class TestPeople:
         overlay = Overlay()
 
         class Slow(States):
-            async def get(self, org_id: UUID, subjects: list[str]) -> list[UserState | None]:
+            async def get(self, org_id: UUID, subjects: list[str]) -> list[Entry | None]:
                 read = await super().get(org_id, subjects)
                 overlay.drop(1)
                 return read

@@ -150,8 +150,8 @@ def test_everything_passes_exactly_where_the_message_is_given_and_wins_its_slot(
 ) -> None:
     table, state, _ = drawn
     somebody = person(table, state, {}, NOW_MS)
-    given_now = {one.message.id for one in decide(table, somebody, context, NOW_MS).messages}
-    resolved = decide(table, somebody, replace(context, resolve=True), NOW_MS).messages
+    given_now = {one.message.id for one in decide(table, somebody, context, NOW_MS)}
+    resolved = decide(table, somebody, replace(context, resolve=True), NOW_MS)
     winners = {one.message.id for one in resolved}
     first = {one.message.slot: table.messages.index(one) for one in resolved}
     for place, prepared in enumerate(table.messages):

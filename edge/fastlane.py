@@ -1,0 +1,200 @@
+"""The hot routes inside uvicorn's protocol: an answer that is in memory goes out as soon as its request is read.
+
+`_Cycle` has the shape of uvicorn's request cycle, so that uvicorn's own pipelining, keep-alive timer, flow control and
+graceful shutdown go on as they are. Whatever is not for the lane is uvicorn's to handle, in every way.
+"""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from edge.answers import Answer
+from edge.fetch import Fetched
+from edge.lane import Call, Lane, failed, head, new_request_id
+from service.errors import ApiError
+from service.http import INTERNAL_ERROR
+
+log = structlog.get_logger("http")
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Of a request line and its fields."""
+
+_HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class Fastlane(HttpToolsProtocol):
+    """The app's lifespan state has the `lane`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.lane: Lane = self.app_state["lane"]
+        self._begun = 0
+        self._in_head = self._in_message = False
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        may_come_again = not self._in_message and not self._is_busy() and self.can_write()
+        if may_come_again and (body := self.lane.again(data)) is not None:
+            self._unset_keepalive_if_required()
+            fields = self.server_state.default_headers
+            self.transport.writelines((self.lane.ok_head(body, fields, new_request_id()), body))
+            self.on_response_complete()
+            return
+        self._begun = 0
+        self._head_bytes += len(data) if self._in_head else 0
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self.send_400_response("")
+        elif may_come_again and self._begun == 1 and not self._in_message and isinstance(self.cycle, _Cycle):
+            self.cycle.remember(data)
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
+        self._in_head = self._in_message = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError("the head is too large")
+        call = None
+        if self.parser.get_http_version() == "1.1":
+            call = self.lane.call(self.parser.get_method(), self.url, self.headers)
+        if call is None:
+            super().on_headers_complete()
+            return
+        is_first = not self._is_busy()
+        self.cycle = cycle = _Cycle(self, call, self.parser.should_keep_alive(), is_first)  # type: ignore[assignment]
+        if not is_first:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+
+    def on_body(self, body: bytes) -> None:
+        """A call's body is bounded by its route already."""
+        if isinstance(self.cycle, _Cycle):
+            self.cycle.body += body
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        cycle = self.cycle
+        if not isinstance(cycle, _Cycle):
+            super().on_message_complete()
+            return
+        cycle.set()
+        if cycle.is_first and not (self.can_write() and cycle.answer_at_once()):
+            self._start_asgi_task(cycle, self.app)
+
+    def send_400_response(self, msg: str) -> None:
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+
+    def can_write(self) -> bool:
+        return not self.flow.write_paused and not self.transport.is_closing()
+
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+
+class _Cycle:
+    """One request that the lane answers. `is_first`: no earlier one of its connection waits for an answer."""
+
+    __slots__ = (
+        "_call", "_fetched", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive", "more_body",
+        "response_complete",
+    )  # fmt: skip
+
+    def __init__(self, protocol: Fastlane, call: Call, keep_alive: bool, is_first: bool) -> None:
+        self._protocol = protocol
+        self._call = call
+        self._fetched: Fetched | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self.body = b""
+        self.more_body = True
+        self.is_first = is_first
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+
+    @property
+    def message_event(self) -> "_Cycle":
+        return self
+
+    def set(self) -> None:
+        """The body is complete, or the client is gone."""
+        self.more_body = False
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def remember(self, request: bytes) -> None:
+        """`request`: all of its bytes."""
+        if self._fetched is not None and self._call.can_come_again and self.keep_alive:
+            self._protocol.lane.remember(request, self._fetched)
+
+    def answer_at_once(self) -> bool:
+        """False when something has to be waited for."""
+        at_once = self._call.route.at_once
+        if at_once is None:
+            return False
+        try:
+            self._fetched = at_once(self._call.key, self.body)
+        except Exception as error:
+            self._finish(self._failed(error))
+            return True
+        if self._fetched is None:
+            return False
+        self._finish(self._fetched.answer)
+        return True
+
+    async def run_asgi(self, _app: object) -> None:
+        """As the protocol runs any cycle, here without the app."""
+        if self.more_body:
+            self._waiting = self._protocol.loop.create_future()
+            await self._waiting
+        if self.disconnected:
+            return
+        structlog.contextvars.bind_contextvars(request_id=self._call.request_id.decode())
+        began_s = time.perf_counter()
+        try:
+            answer = await self._call.route.answer(self._call.key, self.body)
+        except Exception as error:
+            answer = self._failed(error)
+        if self._protocol.flow.write_paused and not self.disconnected:
+            await self._protocol.flow.drain()
+        self._finish(answer, time.perf_counter() - began_s)
+
+    def _failed(self, error: Exception) -> Answer:
+        if isinstance(error, ApiError):
+            return failed(error, self._call.request_id)
+        log.error("request_failed", method=self._call.method, path=self._call.route.template, exc_info=error)
+        return failed(INTERNAL_ERROR, self._call.request_id)
+
+    def _finish(self, answer: Answer, seconds: float | None = None) -> None:
+        protocol, call = self._protocol, self._call
+        protocol.lane.count(call, answer.status, seconds)
+        self.response_complete = True
+        if self.disconnected:
+            return
+        fields = protocol.server_state.default_headers
+        if self.keep_alive and answer.is_plain:
+            first = protocol.lane.ok_head(answer.body, fields, call.request_id)
+        else:
+            first = head(answer, fields, call.request_id, closes=not self.keep_alive)
+        protocol.transport.writelines((first, answer.body))
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()

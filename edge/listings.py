@@ -1,0 +1,64 @@
+"""Messages as they stand in an answer: joined once, and given to everybody who gets the same ones."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from engine.message_index import chosen
+from engine.table import OrgTable, PreparedMessage
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+_FIXED_BYTES: Final = 500
+
+
+class Listing:
+    """The messages of a table for which `given` has a bit. They are joined when somebody first asks for them."""
+
+    __slots__ = ("_joined", "_messages", "etag", "size_bytes", "table")
+
+    def __init__(self, table: OrgTable, given: int) -> None:
+        self.table = table
+        self._messages = chosen(table.messages, given)
+        self._joined: bytes | None = None
+        self.etag = etag_of(self._messages)
+        self.size_bytes = _FIXED_BYTES + sum([len(prepared.message.json) for prepared in self._messages])
+
+    @property
+    def messages(self) -> bytes:
+        """Their JSON, with commas in between."""
+        if self._joined is None:
+            self._joined = b",".join([prepared.message.json for prepared in self._messages])
+            self._messages = []
+        return self._joined
+
+
+class Listings:
+    """The latest to be asked for, bounded in bytes."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[int, int], Listing] = OrderedDict()
+
+    def of(self, table: OrgTable, given: int) -> Listing:
+        key = (id(table), given)
+        listing = self._kept.get(key)
+        if listing is not None and listing.table is table:
+            self._kept.move_to_end(key)
+            return listing
+        return self._keep(key, Listing(table, given))
+
+    def _keep(self, key: tuple[int, int], listing: Listing) -> Listing:
+        before = self._kept.pop(key, None)
+        self._kept[key] = listing
+        self._bytes += listing.size_bytes - (before.size_bytes if before else 0)
+        while self._bytes > self._most_bytes:
+            self._bytes -= self._kept.popitem(last=False)[1].size_bytes
+        return listing
+
+
+def etag_of(messages: Sequence[PreparedMessage]) -> str:
+    """Names a list of messages by their ids and versions, in order."""
+    names = b"\n".join([prepared.name for prepared in messages])
+    return hashlib.blake2b(names, digest_size=12).hexdigest()

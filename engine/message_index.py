@@ -1,0 +1,205 @@
+"""The messages of an org as bits, so that deciding about all of them takes a few operations on whole numbers.
+
+Bit n stands for the n-th message in the order in which they win a slot.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from engine.steps import Steps
+from wire.bundle import FrequencyCap
+
+if TYPE_CHECKING:
+    from engine.table import PreparedMessage
+
+T = TypeVar("T")
+
+MESSAGES_A_STEP: Final = 32
+_MOST_TEXTS: Final = 256
+_LONGEST_TEXT: Final = 512
+"""Of URLs and screens up to this length, what they fit is remembered."""
+
+_IS_ONE: Final = bytes.maketrans(b"01", b"\0\1")
+
+
+class Capped(NamedTuple):
+    bit: int
+    cap: FrequencyCap
+
+
+class Live(NamedTuple):
+    """The messages whose window is open from `since_ms` to just before `until_ms`; None: without end."""
+
+    mask: int
+    since_ms: float
+    until_ms: int | None
+
+
+class _Barred(dict[int, int]):
+    """Of eight audiences: which of them somebody is in → the messages that this rules out. Worked out when asked."""
+
+    def __init__(self, needing: Sequence[int], excluding: Sequence[int]) -> None:
+        super().__init__()
+        self._needing = needing
+        self._excluding = excluding
+
+    def __missing__(self, held: int) -> int:
+        barred = 0
+        for place, (needing, excluding) in enumerate(zip(self._needing, self._excluding, strict=True)):
+            barred |= excluding if held >> place & 1 else needing
+        self[held] = barred
+        return barred
+
+
+class _TextIndex:
+    """Which messages a URL, or a screen, fits. Each test is made once for a text, and only for messages in question."""
+
+    def __init__(self) -> None:
+        self.mask = 0
+        self._tests: dict[int, Callable[[str], bool]] = {}
+        self._known: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def add(self, bit: int, test: Callable[[str], bool]) -> None:
+        self.mask |= bit
+        self._tests[bit] = test
+
+    def misfits(self, text: str, among: int) -> int:
+        """The messages of `among` that ask for another text."""
+        tested, misfits = self._known.get(text, (0, 0))
+        asked = among & self.mask
+        if asked & ~tested:
+            for bit in bits(asked & ~tested):
+                if not self._tests[bit](text):
+                    misfits |= bit
+            if len(text) <= _LONGEST_TEXT:
+                self._remember(text, tested | asked, misfits)
+        return misfits & asked
+
+    def _remember(self, text: str, tested: int, misfits: int) -> None:
+        self._known[text] = tested, misfits
+        if len(self._known) > _MOST_TEXTS:
+            self._known.popitem(last=False)
+
+
+class MessageIndex:
+    """Made by `indexing`.
+
+    `stateful`: what deciding about takes more than the message itself; `targeted`: what depends on who somebody is.
+    `capped`: by message id. `with_where`: those whose event trigger has conditions.
+    """
+
+    def __init__(self, messages: Sequence["PreparedMessage"], audiences: int) -> None:
+        self.all = (1 << len(messages)) - 1
+        self.stateful = 0
+        self.targeted = 0
+        self.capped: dict[str, Capped] = {}
+        self.urls = _TextIndex()
+        self.screens = _TextIndex()
+        self.with_event = 0
+        self.with_where = 0
+        self._by_event: dict[str, int] = {}
+        self._slots: dict[str, int] = {}
+        self._slot_of: list[str] = []
+        self._windows: list[tuple[int, float, float]] = []
+        self._always = 0
+        self._live = Live(0, 0, 0)
+        self._needing = [0] * audiences
+        self._excluding = [0] * audiences
+        self._barred: list[_Barred] = []
+        self._width = (audiences + 7) // 8
+
+    def live(self, now_ms: int) -> Live:
+        """Whose windows are open, and until when that is so."""
+        live = self._live
+        if live.since_ms <= now_ms and (live.until_ms is None or now_ms < live.until_ms):
+            return live
+        mask, since_ms, until_ms = self._always, 0.0, float("inf")
+        for bit, starts_ms, ends_ms in self._windows:
+            if starts_ms <= now_ms < ends_ms:
+                mask |= bit
+            for at_ms in (starts_ms, ends_ms):
+                if at_ms > now_ms:
+                    until_ms = min(until_ms, at_ms)
+                else:
+                    since_ms = max(since_ms, at_ms)
+        self._live = Live(mask, since_ms, None if until_ms == float("inf") else int(until_ms))
+        return self._live
+
+    def barred(self, audiences: int) -> int:
+        """The messages that somebody in these audiences does not get: not in one that it needs, or in one excluded."""
+        barred = 0
+        for row, held in zip(self._barred, audiences.to_bytes(self._width, "little"), strict=True):
+            barred |= row[held]
+        return barred
+
+    def for_event(self, event_type: str) -> int:
+        """The messages that wait for such an event."""
+        return self._by_event.get(event_type, 0)
+
+    def winners(self, given: int) -> int:
+        """Of each slot the first."""
+        winners = 0
+        while given:
+            first = given & -given
+            winners |= first
+            given &= ~self._slots[self._slot_of[first.bit_length() - 1]]
+        return winners
+
+
+def indexing(messages: Sequence["PreparedMessage"], audiences: int) -> Steps[MessageIndex]:
+    """`messages` in the order in which they win a slot; `audiences`: how many bits their masks have."""
+    index = MessageIndex(messages, audiences)
+    for place, prepared in enumerate(messages):
+        if place % MESSAGES_A_STEP == 0:
+            yield
+        _add(index, prepared, 1 << place)
+    needing, excluding = index._needing, index._excluding
+    index._barred = [_Barred(needing[at : at + 8], excluding[at : at + 8]) for at in range(0, audiences, 8)]
+    return index
+
+
+def _add(index: MessageIndex, prepared: "PreparedMessage", bit: int) -> None:
+    message, trigger = prepared.message, prepared.trigger
+    index._slots[message.slot] = index._slots.get(message.slot, 0) | bit
+    index._slot_of.append(message.slot)
+    if message.starts_ms is None and message.ends_ms is None:
+        index._always |= bit
+    else:
+        starts_ms = float("-inf") if message.starts_ms is None else message.starts_ms
+        index._windows.append((bit, starts_ms, float("inf") if message.ends_ms is None else message.ends_ms))
+    index.stateful |= bit if prepared.needs_state else 0
+    index.targeted |= bit if prepared.is_targeted else 0
+    if message.cap is not None:
+        index.capped[message.id] = Capped(bit, message.cap)
+    for audience in places(prepared.audience | prepared.trigger_audience):
+        index._needing[audience] |= bit
+    for audience in places(prepared.excluded):
+        index._excluding[audience] |= bit
+    if trigger.url is not None:
+        index.urls.add(bit, trigger.url)
+    if trigger.screen is not None:
+        index.screens.add(bit, trigger.screen)
+    if trigger.event_type is not None:
+        index.with_event |= bit
+        index._by_event[trigger.event_type] = index._by_event.get(trigger.event_type, 0) | bit
+        index.with_where |= bit if trigger.where is not None else 0
+
+
+def bits(mask: int) -> Iterator[int]:
+    """Each bit alone, the lowest first."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest
+        mask ^= lowest
+
+
+def places(mask: int) -> Iterator[int]:
+    """The number of each bit, the lowest first."""
+    return (bit.bit_length() - 1 for bit in bits(mask))
+
+
+def chosen(items: Sequence[T], mask: int) -> list[T]:
+    """The items for which the mask has a bit, in order."""
+    return list(compress(items, f"{mask:b}"[::-1].encode().translate(_IS_ONE)))
