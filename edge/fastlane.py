@@ -20,7 +20,7 @@ from service.http import INTERNAL_ERROR
 log = structlog.get_logger("http")
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Of a request line and its fields."""
+"""Of a request line and its fields, and of as much of one as has come, but for what came first."""
 
 _HEAD_TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -33,9 +33,10 @@ class Fastlane(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.lane: Lane = self.app_state["lane"]
+        self.url = b""
         self._begun = 0
         self._in_head = self._in_message = False
-        self._head_bytes = 0
+        self._head_bytes = self._unread_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         may_come_again = not self._in_message and not self._is_busy() and self.can_write()
@@ -46,9 +47,9 @@ class Fastlane(HttpToolsProtocol):
             self.on_response_complete()
             return
         self._begun = 0
-        self._head_bytes += len(data) if self._in_head else 0
+        self._unread_bytes += len(data) if self._in_head else 0
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+        if self._in_head and self._is_head_too_large():
             self.send_400_response("")
         elif may_come_again and self._begun == 1 and not self._in_message and isinstance(self.cycle, _Cycle):
             self.cycle.remember(data)
@@ -56,16 +57,17 @@ class Fastlane(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._begun += 1
         self._in_head = self._in_message = True
-        self._head_bytes = 0
+        self._head_bytes = self._unread_bytes = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
+        self._unread_bytes = 0
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._is_head_too_large():
             raise ValueError("the head is too large")
         call = None
         if self.parser.get_http_version() == "1.1":
@@ -97,11 +99,14 @@ class Fastlane(HttpToolsProtocol):
             self._start_asgi_task(cycle, self.app)
 
     def send_400_response(self, msg: str) -> None:
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._is_head_too_large():
             self.transport.write(_HEAD_TOO_LARGE)
             self.transport.close()
         else:
             super().send_400_response(msg)
+
+    def _is_head_too_large(self) -> bool:
+        return len(self.url) + self._head_bytes + self._unread_bytes > MAX_HEAD_BYTES
 
     def can_write(self) -> bool:
         return not self.flow.write_paused and not self.transport.is_closing()

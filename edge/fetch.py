@@ -1,7 +1,7 @@
 """The messages somebody gets now: request → decision → answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from edge import access
@@ -10,7 +10,7 @@ from edge.answers import Answer, read_json
 from edge.bundles import Bundles
 from edge.listings import Listings
 from edge.people import NOTHING_KNOWN, Known, People, Who
-from engine.decide import NOBODY, Context, Eligible, Occasion, Person, eligible, in_context, person
+from engine.decide import ANYWHERE, NOBODY, Context, Eligible, Occasion, Person, eligible, person
 from engine.table import OrgTable
 from service.clock import NowMs
 from service.errors import ApiError, invalid_payload
@@ -30,18 +30,28 @@ REUSED_FOR_MS = 60 * 1000
 DEGRADED_VALID_FOR_MS = 10 * 1000
 """So that an SDK soon asks again when the state that was missing may be back."""
 
+_MOST_CHARACTERS = {
+    "userId": subjects.ID_MAX_CHARACTERS,
+    "anonymousId": subjects.ID_MAX_CHARACTERS,
+    "identityToken": TOKEN_MAX_CHARACTERS,
+    "url": URL_MAX_CHARACTERS,
+    "screen": SCREEN_MAX_CHARACTERS,
+    "etag": ETAG_MAX_CHARACTERS,
+}
+_OBJECTS = frozenset({"traits", "event"})
+_MESSAGES = b'{"success":true,"data":{"messages":['
+_UNCHANGED = b'{"success":true,"data":{"unchanged":true'
 _DEGRADED = b',"degraded":true'
 _TRUE = frozenset({"true", "1"})
 _FALSE = frozenset({"false", "0", ""})
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(NamedTuple):
     user_id: str | None = None
     anonymous_id: str | None = None
     identity_token: str | None = None
-    traits: Mapping[str, Any] = field(default_factory=dict)
-    context: Context = field(default_factory=Context)
+    traits: Mapping[str, Any] = MappingProxyType({})
+    context: Context = ANYWHERE
     etag: str | None = None
 
 
@@ -49,7 +59,23 @@ def read_request(body: object) -> FetchRequest:
     """Unknown fields are ignored: SDKs are older or newer than this edge. Raises ApiError with every problem."""
     if not isinstance(body, dict):
         raise invalid_payload([Problem("", *problems.NO_OBJECT)])
-    return _Reader(body, "").request()
+    return _read_plain(body) if all(map(_is_plain, body.items())) else _Reader(body, "").request()
+
+
+def _is_plain(item: tuple[str, Any]) -> bool:
+    """Whether a field surely has no problem, as those of nearly all requests: printable text, or a flag."""
+    name, value = item
+    most = _MOST_CHARACTERS.get(name)
+    if most is not None:
+        return type(value) is str and 0 < len(value) <= most and value.isprintable()
+    return name not in _OBJECTS and (name != "resolve" or type(value) is bool)
+
+
+def _read_plain(body: Mapping[str, Any]) -> FetchRequest:
+    get = body.get
+    url, screen, resolve = get("url"), get("screen"), get("resolve", False)
+    context = Context(url, screen, None, resolve) if url or screen or resolve else ANYWHERE
+    return FetchRequest(get("userId"), get("anonymousId"), get("identityToken"), {}, context, get("etag"))
 
 
 def read_query(query: Mapping[str, str]) -> FetchRequest:
@@ -85,27 +111,27 @@ class _Reader:
     def request(self) -> FetchRequest:
         """Raises ApiError."""
         request = FetchRequest(
-            self.text("userId", subjects.ID_MAX_CHARACTERS),
-            self.text("anonymousId", subjects.ID_MAX_CHARACTERS),
-            self.text("identityToken", TOKEN_MAX_CHARACTERS),
+            self.text("userId"),
+            self.text("anonymousId"),
+            self.text("identityToken"),
             self.object("traits"),
             Context(
-                self.text("url", URL_MAX_CHARACTERS),
-                self.text("screen", SCREEN_MAX_CHARACTERS),
+                self.text("url"),
+                self.text("screen"),
                 self.occasion("event"),
                 self.flag("resolve"),
             ),
-            self.text("etag", ETAG_MAX_CHARACTERS),
+            self.text("etag"),
         )
         if self.problems:
             raise invalid_payload(self.problems)
         return request
 
-    def text(self, name: str, most_characters: int) -> str | None:
+    def text(self, name: str) -> str | None:
         value = self._body.get(name)
         if value is None or value == "":
             return None
-        if flaw := problems.text_flaw(value, most_characters):
+        if flaw := problems.text_flaw(value, _MOST_CHARACTERS[name]):
             self._report(name, flaw)
             return None
         return str(value)
@@ -211,7 +237,7 @@ class Fetch:
             if fetched is not None:
                 return fetched.answer
             who, verified = _who(org, request)
-            read = await self._people.read(who)
+            read = None if who is None else await self._people.read(who)
             table = self._bundles.table(org.id) or org.table
             if table is org.table:
                 break
@@ -219,71 +245,72 @@ class Fetch:
         fetched = None if read is None else self._at_once(org, request)
         if fetched is not None:
             return fetched.answer
-        state = None if read is None else self._people.state(who, read, org.table.features)
+        state = self._people.state(who, read, org.table.features) if who and read else None
         return self._from_state(org, state, request, verified=verified).answer
 
     def _at_once(self, org: Org, request: FetchRequest) -> Fetched | None:
         """From memory. What is known of somebody does not do where the request's traits count too, for this once."""
         table, now_ms = org.table, self._now_ms()
         who, verified = _who(org, request)
-        if who.user_id is None and who.anonymous_id is None:
+        if who is None:
             if request.user_id is not None:
                 return self._fetched(org, eligible(table, _UNPROVEN, now_ms), request, now_ms)
             return self._from_state(org, NOTHING_KNOWN, request, verified=verified)
         known = None if request.traits else self._people.known(who, table, now_ms, verified=verified)
-        if known is None:
-            return None
-        fetched = self._fetched(org, known.may_get(table, now_ms), request, now_ms)
-        return fetched._replace(known=known)
+        return None if known is None else self._fetched(org, known.may_get(table, now_ms), request, now_ms, known)
 
     def _from_state(self, org: Org, state: UserState | None, request: FetchRequest, *, verified: bool) -> Fetched:
         """Not to be given again: the next request may bring other traits, or find a state that is unknown now."""
         now_ms = self._now_ms()
         somebody = NOBODY if state is None else person(org.table, state, request.traits, now_ms, verified=verified)
         may = eligible(org.table, somebody, now_ms)
-        return self._fetched(org, may, request, now_ms, degraded=state is None)._replace(until_ms=0)
+        body = answer(self._listings, org.table, may, request, now_ms, degraded=state is None)
+        return Fetched(Answer(200, body), org)
 
     def _fetched(
-        self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
+        self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, known: Known | None = None
     ) -> Fetched:
-        body = answer(self._listings, org.table, may, request, now_ms, degraded=degraded)
-        return Fetched(Answer(200, body), org, None, _until_ms(may, now_ms, REUSED_FOR_MS))
+        body = answer(self._listings, org.table, may, request, now_ms)
+        return Fetched(Answer(200, body), org, known, _until_ms(may, now_ms, REUSED_FOR_MS))
 
 
 _UNPROVEN = Person(0, {}, known=False, verified=False)
 """A user who may be anyone: not even what they have seen can be told."""
 
 
-def _who(org: Org, request: FetchRequest) -> tuple[Who, bool]:
-    """(whose state may be used, whether they are who they say they are). Raises ApiError (401).
+def _who(org: Org, request: FetchRequest) -> tuple[Who | None, bool]:
+    """(whose state may be used, if anybody's; whether they are who they say they are). Raises ApiError (401).
 
     Where an org asks for proof, somebody who does not name a user has not proven to be anybody.
     """
-    settings = org.table.settings
-    if not settings.require_identity_token:
-        return Who(org.id, request.user_id, request.anonymous_id), True
-    if request.user_id is None:
-        return Who(org.id, None, request.anonymous_id), False
-    problem = access.token_problem(settings, request.user_id, request.identity_token)
-    if problem == access.TOKEN_INVALID:
-        raise ApiError(401, problem, "identityToken is not the HMAC-SHA256 of this userId under the org's secret.")
-    return Who(org.id, request.user_id if problem is None else None, request.anonymous_id), problem is None
+    user_id, verified = request.user_id, True
+    if org.table.settings.require_identity_token:
+        problem: str | None = access.TOKEN_MISSING
+        if user_id is not None:
+            problem = access.token_problem(org.table.settings, user_id, request.identity_token)
+        if problem == access.TOKEN_INVALID:
+            raise ApiError(401, problem, "identityToken is not the HMAC-SHA256 of this userId under the org's secret.")
+        if problem is not None:
+            user_id, verified = None, False
+    if user_id is None and request.anonymous_id is None:
+        return None, verified
+    return Who(org.id, user_id, request.anonymous_id), verified
 
 
 def answer(
     listings: Listings, table: OrgTable, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
 ) -> bytes:
     """The body of the response, without a clock or any I/O."""
-    listing = listings.of(table, in_context(table, may.messages, request.context))
-    messages = b'"unchanged":true' if request.etag == listing.etag else b'"messages":[%b]' % listing.messages
+    listing = listings.within(table, may.messages, request.context)
+    has_it = request.etag == listing.etag
     until_ms = _until_ms(may, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
-    return b'{"success":true,"data":{%b,"revision":%d,"validUntil":"%b","etag":"%b"%b}}' % (
-        messages,
+    end = b',"revision":%d,"validUntil":"%b","etag":"%b"%b}}' % (
         table.version.revision,
         times.to_iso(until_ms).encode(),
-        listing.etag.encode(),
+        listing.etag_bytes,
         _DEGRADED if degraded else b"",
     )
+    return b"".join((_UNCHANGED, end) if has_it else (_MESSAGES, listing.messages, b"]", end))
 
 
 def _until_ms(may: Eligible, now_ms: int, at_most_ms: int) -> int:

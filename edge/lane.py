@@ -38,8 +38,16 @@ _EVENTS: Final = "/api/v1/events"
 _UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 _JSON_FIELDS: Final = b"".join([f"{name.lower()}: {value}\r\n".encode() for name, value in JSON.items()])
 _CORS: Final = b"".join([b"%b: %b\r\n" % header for header in EXPOSED])
-_MINE: Final = os.urandom(10).hex().encode()
+_MINE: Final = [os.urandom(10).hex().encode()]
 _NUMBERS: Final = itertools.count()
+
+
+def _draw_again() -> None:
+    """A worker is a fork, and would give its requests the ids that its siblings give."""
+    _MINE[0] = os.urandom(10).hex().encode()
+
+
+os.register_at_fork(after_in_child=_draw_again)
 
 
 class Route(NamedTuple):
@@ -162,7 +170,7 @@ def failed(error: ApiError, request_id: bytes) -> Answer:
 
 
 def new_request_id() -> bytes:
-    return b"%b%012x" % (_MINE, next(_NUMBERS))
+    return b"%b%012x" % (_MINE[0], next(_NUMBERS))
 
 
 def _key(headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> str | None:

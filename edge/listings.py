@@ -5,24 +5,28 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+from engine.decide import ANYWHERE, Context, in_context
 from engine.message_index import chosen
 from engine.table import OrgTable, PreparedMessage
 
 MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_PLACES: Final = 4_096
+_LONGEST_PLACE: Final = 512
 _FIXED_BYTES: Final = 500
 
 
 class Listing:
     """The messages of a table for which `given` has a bit. They are joined when somebody first asks for them."""
 
-    __slots__ = ("_joined", "_messages", "etag", "size_bytes", "table")
+    __slots__ = ("_joined", "_messages", "etag", "etag_bytes", "size_bytes", "table")
 
     def __init__(self, table: OrgTable, given: int) -> None:
         self.table = table
         self._messages = chosen(table.messages, given)
         self._joined: bytes | None = None
         self.etag = etag_of(self._messages)
-        self.size_bytes = _FIXED_BYTES + sum([len(prepared.message.json) for prepared in self._messages])
+        self.etag_bytes = self.etag.encode()
+        self.size_bytes = _FIXED_BYTES + len(self._messages) * table.index.mean_bytes
 
     @property
     def messages(self) -> bytes:
@@ -34,12 +38,29 @@ class Listing:
 
 
 class Listings:
-    """The latest to be asked for, bounded in bytes."""
+    """The latest to be asked for, bounded in bytes, and with them what people got who were somewhere."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._kept: OrderedDict[tuple[int, int], Listing] = OrderedDict()
+        self._within: OrderedDict[tuple[int, int, str | None, str | None, bool], Listing] = OrderedDict()
+
+    def within(self, table: OrgTable, messages: int, context: Context) -> Listing:
+        """Those of the messages that fit the context."""
+        if context is ANYWHERE:
+            return self.of(table, messages)
+        if context.event is not None or len(context.url or "") + len(context.screen or "") > _LONGEST_PLACE:
+            return self.of(table, in_context(table, messages, context))
+        key = (id(table), messages, context.url, context.screen, context.resolve)
+        listing = self._within.get(key)
+        if listing is None or listing.table is not table:
+            listing = self._within[key] = self.of(table, in_context(table, messages, context))
+            if len(self._within) > MOST_PLACES:
+                self._within.popitem(last=False)
+        else:
+            self._within.move_to_end(key)
+        return listing
 
     def of(self, table: OrgTable, given: int) -> Listing:
         key = (id(table), given)
@@ -60,5 +81,4 @@ class Listings:
 
 def etag_of(messages: Sequence[PreparedMessage]) -> str:
     """Names a list of messages by their ids and versions, in order."""
-    names = b"\n".join([prepared.name for prepared in messages])
-    return hashlib.blake2b(names, digest_size=12).hexdigest()
+    return hashlib.blake2b(b"".join([prepared.mark for prepared in messages]), digest_size=12).hexdigest()

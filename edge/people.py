@@ -1,7 +1,6 @@
 """Who somebody is, as far as this edge knows: projected state, what was just acknowledged, and who they were before."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
@@ -23,22 +22,19 @@ SEEN_BYTES = 400
 """What somebody's record of one message takes in memory, about."""
 
 
-@dataclass(frozen=True, slots=True)
 class Who:
-    """Whom a request is about. At least one id is there."""
+    """Whom a request is about; at least one id is there. `subject`: the user, else the visitor.
 
-    org_id: UUID
-    user_id: str | None
-    anonymous_id: str | None
+    `present`: the device's visitor, where that is somebody besides the user.
+    """
 
-    @property
-    def subject(self) -> str:
-        return subjects.anonymous(self.anonymous_id or "") if self.user_id is None else subjects.user(self.user_id)
+    __slots__ = ("anonymous_id", "org_id", "present", "subject")
 
-    @property
-    def present(self) -> str | None:
-        """The device's visitor, where that is somebody besides the user."""
-        return None if self.user_id is None else self.anonymous_id
+    def __init__(self, org_id: UUID, user_id: str | None, anonymous_id: str | None) -> None:
+        self.org_id = org_id
+        self.anonymous_id = anonymous_id
+        self.present = None if user_id is None else anonymous_id
+        self.subject = subjects.anonymous(anonymous_id or "") if user_id is None else subjects.user(user_id)
 
 
 class Known:
@@ -47,7 +43,7 @@ class Known:
     `may` is what they may get by `table`; both are renewed by `may_get`.
     """
 
-    __slots__ = ("_entries", "_membership", "_versions", "anonymous_id", "may", "person", "table")
+    __slots__ = ("_made_of", "_membership", "anonymous_id", "may", "person", "table")
 
     def __init__(self, person: Person, table: OrgTable, anonymous_id: str | None, entries: Sequence[Entry]) -> None:
         self.person = person
@@ -55,8 +51,7 @@ class Known:
         self.table: OrgTable | None = None
         self.may = Eligible(0, 0)
         self._membership: Membership = table.membership
-        self._entries = tuple(entries)
-        self._versions = tuple([entry.version for entry in entries])
+        self._made_of = [(entry, entry.version) for entry in entries]
 
     def is_current(self, now_ms: int) -> bool:
         """Whether nothing is known since that could change what the rules said."""
@@ -64,7 +59,10 @@ class Known:
         return (changes_ms is None or now_ms < changes_ms) and self.is_of_current_states()
 
     def is_of_current_states(self) -> bool:
-        return all(entry.version == version for entry, version in zip(self._entries, self._versions, strict=True))
+        for entry, version in self._made_of:  # noqa: SIM110 - quicker than all() for one or two
+            if entry.version != version:
+                return False
+        return True
 
     def is_by_rules_of(self, table: OrgTable) -> bool:
         return self._membership is table.membership
@@ -142,9 +140,7 @@ class People:
 
     def _names(self, who: Who) -> list[str]:
         """Whose states make up the person: theirs, their device's, and of those whom they have just claimed."""
-        if who.user_id is None:
-            return [who.subject]
-        present = [] if who.anonymous_id is None else [who.anonymous_id]
+        present = [] if who.present is None else [who.present]
         claimed = self._overlay.claims((who.org_id, who.subject))[:MOST_ALIASES]
         return [who.subject, *map(subjects.anonymous, dict.fromkeys([*present, *claimed]))]
 

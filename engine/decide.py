@@ -45,6 +45,9 @@ class Context:
     resolve: bool = False
 
 
+ANYWHERE = Context()
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody, as far as known now.

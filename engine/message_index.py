@@ -21,6 +21,9 @@ _MOST_TEXTS: Final = 256
 _LONGEST_TEXT: Final = 512
 """Of URLs and screens up to this length, what they fit is remembered."""
 
+_SPARSE: Final = 20
+"""Where fewer than one of so many are chosen, it is quicker to go from bit to bit than over all items."""
+
 _IS_ONE: Final = bytes.maketrans(b"01", b"\0\1")
 
 
@@ -87,7 +90,7 @@ class MessageIndex:
     """Made by `indexing`.
 
     `stateful`: what deciding about takes more than the message itself; `targeted`: what depends on who somebody is.
-    `capped`: by message id. `with_where`: those whose event trigger has conditions.
+    `capped`: by message id. `with_where`: those whose event trigger has conditions. `mean_bytes`: of a message's JSON.
     """
 
     def __init__(self, messages: Sequence["PreparedMessage"], audiences: int) -> None:
@@ -100,8 +103,9 @@ class MessageIndex:
         self.with_event = 0
         self.with_where = 0
         self._by_event: dict[str, int] = {}
+        self.mean_bytes = sum([len(prepared.message.json) for prepared in messages]) // max(len(messages), 1)
         self._slots: dict[str, int] = {}
-        self._slot_of: list[str] = []
+        self._not_rivals: list[int] = []
         self._windows: list[tuple[int, float, float]] = []
         self._always = 0
         self._live = Live(0, 0, 0)
@@ -140,11 +144,11 @@ class MessageIndex:
 
     def winners(self, given: int) -> int:
         """Of each slot the first."""
-        winners = 0
+        winners, not_rivals = 0, self._not_rivals
         while given:
             first = given & -given
             winners |= first
-            given &= ~self._slots[self._slot_of[first.bit_length() - 1]]
+            given &= not_rivals[first.bit_length() - 1]
         return winners
 
 
@@ -157,13 +161,14 @@ def indexing(messages: Sequence["PreparedMessage"], audiences: int) -> Steps[Mes
         _add(index, prepared, 1 << place)
     needing, excluding = index._needing, index._excluding
     index._barred = [_Barred(needing[at : at + 8], excluding[at : at + 8]) for at in range(0, audiences, 8)]
+    not_rivals = {slot: ~mask for slot, mask in index._slots.items()}
+    index._not_rivals = [not_rivals[prepared.message.slot] for prepared in messages]
     return index
 
 
 def _add(index: MessageIndex, prepared: "PreparedMessage", bit: int) -> None:
     message, trigger = prepared.message, prepared.trigger
     index._slots[message.slot] = index._slots.get(message.slot, 0) | bit
-    index._slot_of.append(message.slot)
     if message.starts_ms is None and message.ends_ms is None:
         index._always |= bit
     else:
@@ -202,4 +207,6 @@ def places(mask: int) -> Iterator[int]:
 
 def chosen(items: Sequence[T], mask: int) -> list[T]:
     """The items for which the mask has a bit, in order."""
+    if mask.bit_count() * _SPARSE < len(items):
+        return [items[place] for place in places(mask)]
     return list(compress(items, f"{mask:b}"[::-1].encode().translate(_IS_ONE)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 from engine.clauses import compile_where
@@ -37,7 +38,7 @@ class Trigger:
 class PreparedMessage:
     """`audience`, `excluded`, `trigger_audience`: masks as `Membership` has them; 0 where no audience is named.
 
-    `name`: its id and version.
+    `mark`: 8 bytes that stand for its id and version.
     """
 
     message: CompiledMessage
@@ -46,7 +47,7 @@ class PreparedMessage:
     audience: int = 0
     excluded: int = 0
     trigger_audience: int = 0
-    name: bytes = b""
+    mark: bytes = b""
 
     @property
     def needs_state(self) -> bool:
@@ -179,7 +180,7 @@ def _prepare_message(
         membership.mask_of([audience_id] if audience_id else ()),
         membership.mask_of(message.exclude_audience_ids),
         membership.mask_of([trigger.audience_id] if trigger.audience_id else ()),
-        f"{message.id}:{message.version}".encode(),
+        blake2b(f"{message.id}:{message.version}".encode(), digest_size=8).digest(),
     )
 
 

@@ -1,18 +1,21 @@
 """The fast lane: the bytes of the framework's routes, and a connection that behaves as uvicorn's does."""
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from edge.app import http_app
 from edge.fastlane import Fastlane
 from edge.lane import Lane
+from edge.people import People, Read, Who
 from service.health import Health
 from tests.support.edges import RunningEdge, edge_on
 from tests.support.polling import eventually_async
@@ -127,3 +130,185 @@ async def until_given(org: Publisher, server: Server) -> None:
         return b'"messages":[{' in await server.exchange(post(FETCH, {"userId": "ada"}, X_API_Key=org.key))
 
     await eventually_async(check)
+
+
+async def test_pipelined_answers_come_in_order_though_the_first_has_to_wait(
+    org: Publisher, edge: RunningEdge, fast: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until_given(org, fast)
+    gate = asyncio.Event()
+    read = People.read
+
+    async def read_slowly(people: People, who: Who) -> Read | None:
+        await gate.wait()
+        return await read(people, who)
+
+    monkeypatch.setattr(People, "read", read_slowly)
+    slow, hot = (post(FETCH, {"userId": user}, X_API_Key=org.key, X_Request_Id=user) for user in ("new", "ada"))
+    health = request("GET", "/healthz", headers={"X-Request-Id": "health"})
+    async with fast.connection() as connection:
+        connection.send(slow + hot + health + hot + slow[: len(slow) // 2])
+        await asyncio.sleep(0.05)
+        connection.send(slow[len(slow) // 2 :])
+        gate.set()
+        answers = [await connection.response() for _ in range(5)]
+    assert [re.findall(rb"x-request-id: (\w+)", answer) for answer in answers] == [
+        [b"new"], [b"ada"], [b"health"], [b"ada"], [b"new"]
+    ]  # fmt: skip
+
+
+async def test_a_request_that_comes_in_pieces_is_answered_like_a_whole_one(org: Publisher, fast: Server) -> None:
+    await until_given(org, fast)
+    whole = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+    expected = comparable(await fast.exchange(whole))
+    async with fast.connection() as connection:
+        for size in (1, 7, len(whole) - 1):
+            for start in range(0, len(whole), size):
+                connection.send(whole[start : start + size])
+                await asyncio.sleep(0)
+            assert comparable(await connection.response()) == expected
+
+
+async def test_a_repeated_request_is_answered_anew_once_anything_changes(
+    org: Publisher, edge: RunningEdge, fast: Server
+) -> None:
+    await until_given(org, fast)
+    sent = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+
+    async def bodies() -> list[str]:
+        data = json.loads((await fast.exchange(sent)).partition(b"\r\n\r\n")[2])["data"]
+        return sorted(each["content"]["body"] for each in data["messages"])
+
+    assert await bodies() == await bodies() == ["Far", "Free", "Hello", "Zwei ☃"]
+    capped = next(each.id for each in org.bundles["everyone"].messages if each.cap)
+    await edge.see(org, capped, userId="ada")
+    assert await bodies() == ["Far", "Free", "Hello"]
+    await org.project("u:ada", UserState(2, {"plan": "pro"}))
+    await eventually_async(lambda: equals(bodies, ["Far", "Hello"]))
+    org.everyone(message("New"))
+    await org.publish()
+    await eventually_async(lambda: equals(bodies, ["New"]))
+
+
+async def equals(read: Callable[[], Awaitable[list[str]]], expected: list[str]) -> bool:
+    return await read() == expected
+
+
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not(edge: RunningEdge, org: Publisher) -> None:
+    async with serving(app_of(edge), http=Fastlane, timeout_keep_alive=1) as server:
+        sent = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+        async with server.connection() as idle, server.connection() as busy:
+            idle.send(sent)
+            await idle.response()
+            closing = asyncio.create_task(idle.end())
+            while not closing.done():
+                busy.send(sent)
+                await busy.response()
+                await asyncio.sleep(0.05)
+            assert closing.result() == b""
+            busy.send(sent)
+            assert (await busy.response()).startswith(b"HTTP/1.1 200 OK")
+            assert await busy.end() == b""
+
+
+@pytest.mark.parametrize("pieces", [1, 50])
+@pytest.mark.parametrize("path", [FETCH, "/healthz"])
+async def test_a_head_of_more_than_64_kib_is_refused(fast: Server, path: str, pieces: int) -> None:
+    head = request("POST", path, headers={"X-Pad": "x" * 66_000})
+    async with fast.connection() as connection:
+        for start in range(0, len(head), len(head) // pieces):
+            connection.send(head[start : start + len(head) // pieces])
+            await asyncio.sleep(0.001)
+        assert (await connection.end()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_head_that_never_ends_is_refused(fast: Server) -> None:
+    async with fast.connection() as connection:
+        connection.send(b"POST / HTTP/1.1\r\n")
+        for number in range(67):
+            connection.send(b"x-%d: %b\r\n" % (number, b"y" * 1_000))
+            await asyncio.sleep(0.001)
+        assert (await connection.end()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_reader_that_does_not_read_is_not_written_to_without_end(
+    org: Publisher, edge: RunningEdge, fast: Server
+) -> None:
+    """Answers to what it has sent wait for it to read; it gets them all in the end."""
+    org.everyone(*(message("x" * 2_000) for _ in range(50)))
+    await org.publish()
+    sent = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+    await eventually_async(lambda: is_longer(fast, sent, 100_000))
+    number = 300
+    async with fast.connection(limit=2**16) as connection:
+        connection.writer.transport.set_write_buffer_limits(2**30)
+        connection.send(sent * number)
+        await asyncio.sleep(0.5)
+        (protocol,) = fast.uvicorn.server_state.connections
+        assert protocol.transport.get_write_buffer_size() < 2**20
+        answers = [await connection.response() for _ in range(number)]
+    assert len({len(answer) for answer in answers}) == 1
+
+
+async def is_longer(server: Server, sent: bytes, least: int) -> bool:
+    return len(await server.exchange(sent)) > least
+
+
+async def test_a_client_that_leaves_in_the_middle_does_no_harm(
+    org: Publisher, edge: RunningEdge, fast: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+    for length in (10, len(whole) - 5, len(whole)):
+        async with fast.connection() as connection:
+            connection.send(whole[:length])
+            await connection.writer.drain()
+    await eventually_async(lambda: equals_now(fast.uvicorn.server_state.connections, set()))
+    assert not fast.uvicorn.server_state.tasks
+    assert (await fast.exchange(whole)).startswith(b"HTTP/1.1 200 OK")
+
+
+async def equals_now(found: object, expected: object) -> bool:
+    return found == expected
+
+
+async def test_a_request_under_way_is_answered_when_the_server_is_told_to_stop(
+    org: Publisher, edge: RunningEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, read = asyncio.Event(), People.read
+
+    async def read_slowly(people: People, who: Who) -> Read | None:
+        await gate.wait()
+        return await read(people, who)
+
+    monkeypatch.setattr(People, "read", read_slowly)
+    async with (
+        serving(app_of(edge), http=Fastlane) as server,
+        server.connection() as idle,
+        server.connection() as connection,
+    ):
+        idle.send(request("GET", "/healthz"))
+        await idle.response()
+        connection.send(post(FETCH, {"userId": "new"}, X_API_Key=org.key))
+        await eventually_async(lambda: equals_now(len(server.uvicorn.server_state.tasks), 1))
+        server.uvicorn.should_exit = True
+        assert await idle.end() == b""
+        gate.set()
+        answer = await connection.response()
+        assert answer.startswith(b"HTTP/1.1 200 OK") and b"connection: close" in answer
+        assert await connection.end() == b""
+
+
+async def test_what_breaks_inside_is_a_500_in_the_envelope(
+    org: Publisher, edge: RunningEdge, fast: Server, slow: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    for module, path in (("edge.fetch", FETCH), ("edge.track", "/api/v1/events")):
+        monkeypatch.setattr(f"{module}.read_json", broken)
+        sent = post(path, {}, X_API_Key=org.key)
+        with capture_logs() as logs:
+            answer = comparable(await fast.exchange(sent))
+            assert answer == comparable(await slow.exchange(sent))
+        assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["request_failed"] * 2
+        assert b" 500 " in answer and b'"internal_error"' in answer
