@@ -6,6 +6,7 @@ graceful shutdown go on as they are. Whatever is not for the lane is uvicorn's t
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import structlog
@@ -119,13 +120,15 @@ class _Cycle:
     """One request that the lane answers. `is_first`: no earlier one of its connection waits for an answer."""
 
     __slots__ = (
-        "_call", "_fetched", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive", "more_body",
+        "_begun", "_call", "_fetched", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive",
+        "more_body",
         "response_complete",
     )  # fmt: skip
 
     def __init__(self, protocol: Fastlane, call: Call, keep_alive: bool, is_first: bool) -> None:
         self._protocol = protocol
         self._call = call
+        self._begun: Awaitable[Answer] | None = None
         self._fetched: Fetched | None = None
         self._waiting: asyncio.Future[None] | None = None
         self.body = b""
@@ -151,19 +154,13 @@ class _Cycle:
             self._protocol.lane.remember(request, self._fetched)
 
     def answer_at_once(self) -> bool:
-        """False when something has to be waited for."""
-        at_once = self._call.route.at_once
-        if at_once is None:
-            return False
-        try:
-            self._fetched = at_once(self._call.key, self.body)
-        except Exception as error:
-            self._finish(self._failed(error))
+        """False when something has to be waited for, which `run_asgi` then does."""
+        begun = self._begin()
+        if isinstance(begun, Answer):
+            self._finish(begun)
             return True
-        if self._fetched is None:
-            return False
-        self._finish(self._fetched.answer)
-        return True
+        self._begun = begun
+        return False
 
     async def run_asgi(self, _app: object) -> None:
         """As the protocol runs any cycle, here without the app."""
@@ -172,20 +169,32 @@ class _Cycle:
             await self._waiting
         if self.disconnected:
             return
-        structlog.contextvars.bind_contextvars(request_id=self._call.request_id.decode())
         began_s = time.perf_counter()
+        begun = self._begun or self._begin()
         try:
-            answer = await self._call.route.answer(self._call.key, self.body)
+            answer = begun if isinstance(begun, Answer) else await begun
         except Exception as error:
             answer = self._failed(error)
         if self._protocol.flow.write_paused and not self.disconnected:
             await self._protocol.flow.drain()
         self._finish(answer, time.perf_counter() - began_s)
 
+    def _begin(self) -> Answer | Awaitable[Answer]:
+        try:
+            begun = self._call.route.begin(self._call.key, self.body)
+        except Exception as error:
+            return self._failed(error)
+        if isinstance(begun, Fetched):
+            self._fetched = begun
+            return begun.answer
+        return begun
+
     def _failed(self, error: Exception) -> Answer:
         if isinstance(error, ApiError):
             return failed(error, self._call.request_id)
-        log.error("request_failed", method=self._call.method, path=self._call.route.template, exc_info=error)
+        call, request_id = self._call, self._call.request_id.decode()
+        path = call.route.template
+        log.error("request_failed", method=call.method.decode(), path=path, request_id=request_id, exc_info=error)
         return failed(INTERNAL_ERROR, self._call.request_id)
 
     def _finish(self, answer: Answer, seconds: float | None = None) -> None:

@@ -1,6 +1,6 @@
 """The messages somebody gets now: request → decision → answer."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -196,29 +196,37 @@ class Fetch:
         self._listings = Listings()
         self._now_ms = now_ms
 
-    def post_at_once(self, key: str | None, body: bytes) -> Fetched | None:
-        """`post` where all that it takes is in memory; None: it has to wait for something."""
+    def begin_post(self, key: str | None, body: bytes) -> Fetched | Awaitable[Answer]:
+        """What is in memory is answered at once, the rest has to be waited for."""
         org = access.admit_at_once(self._bundles, key) if key else None
         if org is None and key:
-            return None
+            return self._post_later(key, body)
         parsed = read_json(body)
         org = org or access.admit_at_once(self._bundles, access.body_key(parsed))
-        return None if org is None else self._at_once(org, read_request(parsed))
+        return self._post_later(key, body) if org is None else self._begin(org, read_request(parsed))
 
-    def get_at_once(self, key: str | None, query: Mapping[str, str]) -> Fetched | None:
-        """`get` in the same way."""
+    def begin_get(self, key: str | None, query: Mapping[str, str]) -> Fetched | Awaitable[Answer]:
+        """The same by a GET."""
         org = access.admit_at_once(self._bundles, key)
-        return None if org is None else self._at_once(org, read_query(query))
+        return self._get_later(key, query) if org is None else self._begin(org, read_query(query))
 
     async def post(self, key: str | None, body: bytes) -> Answer:
-        org = await access.admit(self._bundles, key) if key else None
-        parsed = read_json(body)
-        org = org or await access.admit(self._bundles, access.body_key(parsed))
-        return await self._answer(org, read_request(parsed))
+        return await _answer_of(self.begin_post(key, body))
 
     async def get(self, key: str | None, query: Mapping[str, str]) -> Answer:
+        return await _answer_of(self.begin_get(key, query))
+
+    async def _post_later(self, key: str | None, body: bytes) -> Answer:
+        """Once the org's bundles are there."""
+        org = await access.admit(self._bundles, key or access.body_key(read_json(body)))
+        return await _answer_of(self._begin(org, read_request(read_json(body))))
+
+    async def _get_later(self, key: str | None, query: Mapping[str, str]) -> Answer:
         org = await access.admit(self._bundles, key)
-        return await self._answer(org, read_query(query))
+        return await _answer_of(self._begin(org, read_query(query)))
+
+    def _begin(self, org: Org, request: FetchRequest) -> Fetched | Awaitable[Answer]:
+        return self._at_once(org, request) or self._later(org, request)
 
     def holds(self, fetched: Fetched) -> bool:
         """Whether the request that was answered so would be answered so again."""
@@ -229,20 +237,18 @@ class Fetch:
             and self._bundles.table(org.id) is org.table
         )
 
-    async def _answer(self, org: Org, request: FetchRequest) -> Answer:
+    async def _later(self, org: Org, request: FetchRequest) -> Answer:
         """By the newest table, with a state that was read while it was the newest: one read before may lack events that
         its rules ask for."""
-        while True:
-            fetched = self._at_once(org, request)
-            if fetched is not None:
-                return fetched.answer
-            who, verified = _who(org, request)
-            read = None if who is None else await self._people.read(who)
+        who, verified = _who(org, request)
+        while who is not None:
+            read = await self._people.read(who)
             table = self._bundles.table(org.id) or org.table
             if table is org.table:
                 break
             org = Org(org.id, table)
-        fetched = None if read is None else self._at_once(org, request)
+            who, verified = _who(org, request)
+        fetched = self._at_once(org, request)
         if fetched is not None:
             return fetched.answer
         state = self._people.state(who, read, org.table.features) if who and read else None
@@ -272,6 +278,10 @@ class Fetch:
     ) -> Fetched:
         body = answer(self._listings, org.table, may, request, now_ms)
         return Fetched(Answer(200, body), org, known, _until_ms(may, now_ms, REUSED_FOR_MS))
+
+
+async def _answer_of(begun: Fetched | Awaitable[Answer]) -> Answer:
+    return begun.answer if isinstance(begun, Fetched) else await begun
 
 
 _UNPROVEN = Person(0, {}, known=False, verified=False)

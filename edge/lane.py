@@ -27,8 +27,8 @@ from service.middleware import accepted_request_id
 Lines = Sequence[tuple[bytes, bytes]]
 """Header fields: lowercase names and values."""
 
-AtOnce = Callable[[str | None, bytes], Fetched | None]
-InTime = Callable[[str | None, bytes], Awaitable[Answer]]
+Begin = Callable[[str | None, bytes], Fetched | Awaitable[Answer]]
+"""Takes the key that came in the head, and the body. What it awaits, and itself, may raise ApiError."""
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 512 * 1024
@@ -51,14 +51,10 @@ os.register_at_fork(after_in_child=_draw_again)
 
 
 class Route(NamedTuple):
-    """`template`: the path as metrics name it. `at_once` answers where nothing has to be waited for; None: it cannot.
-
-    Both take the key that came in the head, and the body; both raise ApiError.
-    """
+    """`template`: the path as metrics name it."""
 
     template: str
-    answer: InTime
-    at_once: AtOnce | None = None
+    begin: Begin
     max_body_bytes: int = MAX_BODY_BYTES
 
 
@@ -79,9 +75,9 @@ class Lane:
         self._fetch = fetch
         self._track = track
         self._routes = {
-            (b"POST", f"{_MESSAGES}/fetch".encode()): Route(f"{_MESSAGES}/fetch", fetch.post, fetch.post_at_once),
+            (b"POST", f"{_MESSAGES}/fetch".encode()): Route(f"{_MESSAGES}/fetch", fetch.begin_post),
             (b"POST", _EVENTS.encode()): Route(_EVENTS, track.one),
-            (b"POST", f"{_EVENTS}/batch".encode()): Route(f"{_EVENTS}/batch", track.batch, None, MAX_BATCH_BYTES),
+            (b"POST", f"{_EVENTS}/batch".encode()): Route(f"{_EVENTS}/batch", track.batch, MAX_BATCH_BYTES),
         }
         self._remembered = Remembered(fetch.holds)
         self._fields: Lines | None = None
@@ -120,11 +116,7 @@ class Lane:
     def _other_route(self, method: bytes, path: bytes, query: Mapping[str, str]) -> Route | None:
         folder, _, name = path.decode("latin-1").rpartition("/")
         if method == b"GET" and folder == _MESSAGES and name == "active":
-            return Route(
-                f"{_MESSAGES}/active",
-                lambda key, _: self._fetch.get(key, query),
-                lambda key, _: self._fetch.get_at_once(key, query),
-            )
+            return Route(f"{_MESSAGES}/active", lambda key, _: self._fetch.begin_get(key, query))
         messages, _, message_id = folder.rpartition("/")
         if method == b"POST" and messages == _MESSAGES and name in ACTIONS and message_id and "%" not in message_id:
             return Route(f"{_MESSAGES}/{{message_id}}/{name}", partial(self._track.action, message_id, name))

@@ -43,10 +43,13 @@ class Known:
     `may` is what they may get by `table`; both are renewed by `may_get`.
     """
 
-    __slots__ = ("_made_of", "_membership", "anonymous_id", "may", "person", "table")
+    __slots__ = ("_made_of", "_membership", "_since_ms", "anonymous_id", "may", "person", "table")
 
-    def __init__(self, person: Person, table: OrgTable, anonymous_id: str | None, entries: Sequence[Entry]) -> None:
+    def __init__(
+        self, person: Person, table: OrgTable, now_ms: int, anonymous_id: str | None, entries: Sequence[Entry]
+    ) -> None:
         self.person = person
+        self._since_ms = now_ms
         self.anonymous_id = anonymous_id
         self.table: OrgTable | None = None
         self.may = Eligible(0, 0)
@@ -56,7 +59,8 @@ class Known:
     def is_current(self, now_ms: int) -> bool:
         """Whether nothing is known since that could change what the rules said."""
         changes_ms = self.person.changes_ms
-        return (changes_ms is None or now_ms < changes_ms) and self.is_of_current_states()
+        is_now = self._since_ms <= now_ms and (changes_ms is None or now_ms < changes_ms)
+        return is_now and self.is_of_current_states()
 
     def is_of_current_states(self) -> bool:
         for entry, version in self._made_of:  # noqa: SIM110 - quicker than all() for one or two
@@ -113,7 +117,7 @@ class People:
         state = self.state(who, Read(names, there, self._laid(who.org_id, names)), table.features)
         if state is None:
             return None
-        known = Known(person(table, state, {}, now_ms, verified=verified), table, who.anonymous_id, there)
+        known = Known(person(table, state, {}, now_ms, verified=verified), table, now_ms, who.anonymous_id, there)
         self._users.remember((who.org_id, who.subject), known, SEEN_BYTES * len(state.seen))
         return known
 

@@ -69,12 +69,26 @@ class Entry:
 
 @dataclass(slots=True)
 class _Load:
-    """`least_rev`, `again`: what was learnt since it was sent, so that an older answer is asked for once more."""
+    """`waiting`: each gets the answer, or None when there is none.
 
-    answer: "asyncio.Future[Entry | None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    `least_rev`, `again`: what was learnt since it was sent, so that an older answer is asked for once more.
+    """
+
+    waiting: "list[asyncio.Future[Entry | None]]" = field(default_factory=list)
     least_rev: int = 0
     again: bool = False
     reached: bool = True
+
+    def answer(self) -> "asyncio.Future[Entry | None]":
+        """Of its own for everybody who waits: one who is cancelled does not end the load of the others."""
+        answer = asyncio.get_running_loop().create_future()
+        self.waiting.append(answer)
+        return answer
+
+    def settle(self, entry: Entry | None) -> None:
+        for answer in self.waiting:
+            if not answer.done():
+                answer.set_result(entry)
 
 
 class Users:
@@ -110,8 +124,8 @@ class Users:
         entries = [self.peek((org_id, subject)) for subject in subjects]
         if all(entry is not None and entry.encoded is not None for entry in entries):
             return entries
-        waiting = [self._load((org_id, subject)).answer for subject in subjects]
-        return [await asyncio.shield(answer) for answer in waiting]
+        waiting = [self._load((org_id, subject)).answer() for subject in subjects]
+        return [await answer for answer in waiting]
 
     def announce(self, org_id: UUID, revs: Iterable[tuple[str, int]]) -> None:
         """Newer states are in Redis: an older one that is cached, or on its way, will not do."""
@@ -170,8 +184,8 @@ class Users:
             if load is not None:
                 load.again = True
             loads.append(load or self._load(key))
-        for load in loads:
-            await asyncio.shield(load.answer)
+        for answer in [load.answer() for load in loads]:
+            await answer
         return all(load.reached for load in loads)
 
     def _load(self, key: Key) -> _Load:
@@ -236,7 +250,7 @@ class Users:
             return True
         LOADS.labels("unknown" if rev is None else "read").inc()
         del self._loads[key]
-        load.answer.set_result(None if rev is None else self._keep(key, rev, value or b""))
+        load.settle(None if rev is None else self._keep(key, rev, value or b""))
         return rev is not None
 
     def _keep(self, key: Key, rev: int, encoded: bytes) -> Entry:
@@ -299,7 +313,7 @@ class Users:
             load = self._loads.pop(key)
             entry = self._entries.get(key)
             load.reached = False
-            load.answer.set_result(Entry(entry.rev, entry.encoded) if entry and entry.encoded is not None else None)
+            load.settle(Entry(entry.rev, entry.encoded) if entry and entry.encoded is not None else None)
 
     async def _ask_for(self, unknown: list[Key]) -> None:
         """Has the recorder project those users first, each at most once until `forget_asked`."""

@@ -204,9 +204,11 @@ async def test_without_a_valid_marker_a_missing_user_is_unknown_and_asked_for_on
         redis.stored.set(keys.user_states(ORG), marker)
     assert await rev(users) is None
     assert await rev(users) is None
+    await turns()
     assert redis.wanted() == ["u:ada"]
     users.forget_asked()
     assert await rev(users) is None
+    await turns()
     assert redis.wanted() == ["u:ada", "u:ada"]
     redis.put("u:ada", 1)
     assert await rev(users) == 1
