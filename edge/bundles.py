@@ -91,7 +91,7 @@ class Bundles:
         """Puts in place what is on disk."""
         for stored in await asyncio.to_thread(lambda: list(self._disk.load())):
             try:
-                held = finish(building(stored.manifest, stored.bundles, None))
+                held = finish(building(Manifest.decode(stored.manifest), stored.bundles, None))
             except (DecodeError, TableError) as error:
                 log.warning("stored_bundles_unusable", org=str(stored.org_id), reason=one_line(error))
             else:
@@ -211,7 +211,7 @@ class Bundles:
                 self._note_problem(org_id, None)
                 return
             fresh = await self._fetch(org_id, set(manifest.bundles.values()) - set(held.bundles if held else ()))
-            new = await in_slices(building(data, fresh, held))
+            new = await in_slices(building(manifest, fresh, held))
         except (ValueError, TypeError, AttributeError) as error:  # a manifest's fields may be of any type
             self._note_problem(org_id, one_line(error))
             self._note_absent(org_id, one_line(error))
@@ -262,11 +262,10 @@ class Bundles:
         return absence is not None and absence.until_s > time.monotonic()
 
 
-def building(data: bytes, given: Mapping[str, bytes], held: Held | None) -> Steps[Held]:
+def building(manifest: Manifest, given: Mapping[str, bytes], held: Held | None) -> Steps[Held]:
     """All of a manifest or nothing. Raises DecodeError or TableError, whatever is wrong with the bytes."""
     known = held.bundles if held else {}
     try:
-        manifest = Manifest.decode(data)
         bundles: dict[str, Bundle] = {}
         for audience_id, sha in manifest.bundles.items():
             bundle = bundles[sha] = known.get(sha) or Bundle.decode_named(sha, given.get(sha))

@@ -73,9 +73,11 @@ class Audiences:
                 pending.extend(audience_refs(rule) if rule is not None else ())
         return found
 
-    def are_ready(self, audience_ids: Iterable[str]) -> bool:
-        """Whether these, and all that their rules refer to, can be decided now."""
-        return not self.preparing or self.preparing.isdisjoint(self.with_references(audience_ids))
+    def ready(self) -> frozenset[str]:
+        """Those usable ones that can be decided now, with all that their rules refer to."""
+        if not self.preparing:
+            return frozenset(self.usable)
+        return frozenset(id_ for id_ in self.usable if self.preparing.isdisjoint(self.with_references([id_])))
 
     def rule_json(self, audience_id: str) -> Mapping[str, Any] | None:
         rule = self.usable[audience_id]

@@ -89,9 +89,8 @@ def person(
     table: OrgTable, state: UserState, traits: Mapping[str, Any], now_ms: int, *, verified: bool = True
 ) -> Person:
     """`traits` count on top of the state's own, for this once."""
-    audiences, changes_ms = table.membership.evaluate(
-        {**state.traits, **traits}, state.rings, state.static_audiences, now_ms
-    )
+    known = {**state.traits, **traits} if traits else state.traits
+    audiences, changes_ms = table.membership.evaluate(known, state.rings, state.static_audiences, now_ms)
     return Person(audiences, state.seen, changes_ms, verified=verified)
 
 

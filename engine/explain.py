@@ -60,7 +60,7 @@ def explain(
 
     Raises KeyError for a message that the table does not have.
     """
-    prepared = _find(table, message_id)
+    prepared = table.by_id[message_id]
     context = replace(context, resolve=False)
     somebody = person(table, state, {}, now_ms)
     checks = [Check("status", status)]
@@ -79,13 +79,6 @@ def masks(membership: Membership, state: UserState, now_ms: int) -> Iterator[tup
         mask, changes_ms = membership.evaluate(state.traits, state.rings, state.static_audiences, at_ms)
         yield at_ms, mask
         at_ms = changes_ms
-
-
-def _find(table: OrgTable, message_id: str) -> PreparedMessage:
-    for prepared in table.messages:
-        if prepared.message.id == message_id:
-            return prepared
-    raise KeyError(message_id)
 
 
 def _alone(prepared: PreparedMessage) -> Iterator[tuple[CheckName, PreparedMessage]]:

@@ -93,8 +93,7 @@ class MessageIndex:
     `capped`: by message id. `with_where`: those whose event trigger has conditions. `mean_bytes`: of a message's JSON.
     """
 
-    def __init__(self, messages: Sequence["PreparedMessage"], audiences: int) -> None:
-        self.all = (1 << len(messages)) - 1
+    def __init__(self, audiences: int) -> None:
         self.stateful = 0
         self.targeted = 0
         self.capped: dict[str, Capped] = {}
@@ -103,9 +102,10 @@ class MessageIndex:
         self.with_event = 0
         self.with_where = 0
         self._by_event: dict[str, int] = {}
-        self.mean_bytes = sum([len(prepared.message.json) for prepared in messages]) // max(len(messages), 1)
+        self.mean_bytes = 0
         self._slots: dict[str, int] = {}
-        self._not_rivals: list[int] = []
+        self._slot_of: list[str] = []
+        self._not_rivals: dict[str, int] = {}
         self._windows: list[tuple[int, float, float]] = []
         self._always = 0
         self._live = Live(0, 0, 0)
@@ -144,31 +144,33 @@ class MessageIndex:
 
     def winners(self, given: int) -> int:
         """Of each slot the first."""
-        winners, not_rivals = 0, self._not_rivals
+        winners, slot_of, not_rivals = 0, self._slot_of, self._not_rivals
         while given:
             first = given & -given
             winners |= first
-            given &= not_rivals[first.bit_length() - 1]
+            given &= not_rivals[slot_of[first.bit_length() - 1]]
         return winners
 
 
 def indexing(messages: Sequence["PreparedMessage"], audiences: int) -> Steps[MessageIndex]:
     """`messages` in the order in which they win a slot; `audiences`: how many bits their masks have."""
-    index = MessageIndex(messages, audiences)
+    index, size_bytes = MessageIndex(audiences), 0
     for place, prepared in enumerate(messages):
         if place % MESSAGES_A_STEP == 0:
             yield
         _add(index, prepared, 1 << place)
+        size_bytes += len(prepared.message.json)
     needing, excluding = index._needing, index._excluding
     index._barred = [_Barred(needing[at : at + 8], excluding[at : at + 8]) for at in range(0, audiences, 8)]
-    not_rivals = {slot: ~mask for slot, mask in index._slots.items()}
-    index._not_rivals = [not_rivals[prepared.message.slot] for prepared in messages]
+    index._not_rivals = {slot: ~mask for slot, mask in index._slots.items()}
+    index.mean_bytes = size_bytes // max(len(messages), 1)
     return index
 
 
 def _add(index: MessageIndex, prepared: "PreparedMessage", bit: int) -> None:
     message, trigger = prepared.message, prepared.trigger
     index._slots[message.slot] = index._slots.get(message.slot, 0) | bit
+    index._slot_of.append(message.slot)
     if message.starts_ms is None and message.ends_ms is None:
         index._always |= bit
     else:

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from engine.features import NO_FEATURES, FeatureIndex, Rings
@@ -14,45 +14,44 @@ from wire.userstate import RECENT_IMPRESSIONS, Seen, Stamp, UserState
 _NEVER: Stamp = (-1, b"")
 
 
-@dataclass(slots=True)
-class _Read:
-    """What was read of an event's properties; the features are those of the index of that number."""
+class Laid:
+    """An event that is laid over states again and again, without what no rule looks at. Its properties, which may be
+    large, are not read each time."""
 
-    index: int = -1
-    feature_ids: tuple[str, ...] = ()
-    message_id: str | None = None
+    __slots__ = (
+        "_feature_ids", "_index", "_message_id", "claims", "id", "occurred_ms", "properties", "received_ms", "subject",
+        "type",
+    )  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Laid(Event):
-    """An event that is laid over states again and again. Its properties, which may be large, are not read each time."""
-
-    _read: _Read = field(default_factory=_Read, init=False, repr=False)
-
-    @classmethod
-    def of(cls, event: Event) -> "Laid":
-        """Without what no rule looks at."""
-        who = event.user_id, event.anonymous_id
-        return cls(event.id, event.org_id, event.type, *who, event.occurred_ms, event.received_ms, event.properties)
+    def __init__(self, event: Event) -> None:
+        self.id = event.id
+        self.type = event.type
+        self.subject = event.subject
+        self.claims = event.claims
+        self.occurred_ms = event.occurred_ms
+        self.received_ms = event.received_ms
+        self.properties = event.properties
+        self._index = -1
+        self._feature_ids: tuple[str, ...] = ()
+        self._message_id: str | None = None
 
     def feature_ids(self, features: FeatureIndex) -> tuple[str, ...]:
         """Of those that count it. Found once for each index, as long as that is the one asked for."""
-        read = self._read
-        if read.index != features.number:
+        if self._index != features.number:
             properties = codec.from_json(self.properties) if features.asks_for_properties(self.type) else {}
-            read.feature_ids = tuple(feature_id for feature_id, _ in features.of(self.type, properties))
-            read.index = features.number
-        return read.feature_ids
+            self._feature_ids = tuple(feature_id for feature_id, _ in features.of(self.type, properties))
+            self._index = features.number
+        return self._feature_ids
 
     @property
     def message_id(self) -> str:
         """The one that an event about a message names."""
-        if self._read.message_id is None:
-            self._read.message_id = str(codec.from_json(self.properties)["messageId"])
-        return self._read.message_id
+        if self._message_id is None:
+            self._message_id = str(codec.from_json(self.properties)["messageId"])
+        return self._message_id
 
 
-def with_events(state: UserState, overlay: Iterable[Event], features: FeatureIndex = NO_FEATURES) -> UserState:
+def with_events(state: UserState, overlay: Iterable[Event | Laid], features: FeatureIndex = NO_FEATURES) -> UserState:
     """The state once these events are in it; one that is in it already, or comes twice, changes nothing.
 
     An event about a message, or of a feature, counts as being in it when the state has as many of that very
@@ -61,13 +60,13 @@ def with_events(state: UserState, overlay: Iterable[Event], features: FeatureInd
     """
     rendered: defaultdict[str, list[int]] = defaultdict(list)
     happened: defaultdict[str, list[int]] = defaultdict(list)
-    identifies: list[Event] = []
+    identifies: list[Laid] = []
     for event in {event.id: event for event in overlay}.values():
-        laid = event if isinstance(event, Laid) else Laid.of(event)
+        laid = event if isinstance(event, Laid) else Laid(event)
         for feature_id in laid.feature_ids(features):
             happened[feature_id].append(event.occurred_ms)
         if event.type in events.SETS_TRAITS:
-            identifies.append(event)
+            identifies.append(laid)
         elif event.type == events.IMPRESSION:
             rendered[laid.message_id].append(event.occurred_ms)
         elif event.type in events.MESSAGE_EVENTS:
@@ -102,7 +101,7 @@ def union(user: UserState, anonymous: UserState) -> UserState:
     )
 
 
-def _with_traits(state: UserState, identifies: Iterable[Event]) -> UserState:
+def _with_traits(state: UserState, identifies: Iterable[Laid]) -> UserState:
     traits, stamps = dict(state.traits), dict(state.stamps)
     room = Room(traits, stamps)
     for event in identifies:
@@ -127,9 +126,9 @@ def _with_answer(state: UserState, event: Laid) -> UserState:
     message_id = event.message_id
     seen = state.seen.get(message_id, Seen())
     if event.type == events.CLICKED:
-        seen = replace(seen, clicks=max(seen.clicks, 1))
+        seen = seen._replace(clicks=max(seen.clicks, 1))
     else:
-        seen = replace(seen, dismissals=max(seen.dismissals, 1))
+        seen = seen._replace(dismissals=max(seen.dismissals, 1))
     return replace(state, seen={**state.seen, message_id: seen})
 
 
@@ -137,7 +136,7 @@ def _with_impressions(state: UserState, message_id: str, moments: Iterable[int])
     """A state has an event already when it has as many impressions of that very millisecond."""
     seen = state.seen.get(message_id, Seen())
     new = tuple((Counter(moments) - Counter(seen.recent_ms)).elements())
-    counted = replace(seen, impressions=seen.impressions + len(new), recent_ms=_newest((*seen.recent_ms, *new)))
+    counted = seen._replace(impressions=seen.impressions + len(new), recent_ms=_newest((*seen.recent_ms, *new)))
     return replace(state, seen={**state.seen, message_id: counted})
 
 

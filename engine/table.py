@@ -1,12 +1,13 @@
 """An org's bundles, prepared for deciding: rules and triggers compiled, messages in the order in which they win."""
 
-from collections.abc import Callable, Iterable, Mapping
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from engine.clauses import compile_where
-from engine.features import FeatureIndex, preparing
+from engine.features import FeatureIndex, features_of
 from engine.message_index import MESSAGES_A_STEP, MessageIndex, indexing
 from engine.rules import Membership, compile_pattern, compiling
 from engine.steps import Steps, finish
@@ -17,6 +18,9 @@ from wire.rules import parse_pattern, parse_rule, parse_where
 
 TextTest = Callable[[str], bool]
 PropertiesTest = Callable[[Mapping[str, object]], bool]
+
+
+_RULES_A_STEP: Final = 16
 
 
 class TableError(ValueError):
@@ -75,6 +79,7 @@ class OrgTable:
     membership: Membership
     features: FeatureIndex
     messages: tuple[PreparedMessage, ...]
+    by_id: Mapping[str, PreparedMessage]
     index: MessageIndex
 
 
@@ -102,67 +107,84 @@ def preparing_table(
         rules = {id_: each.rule for id_, each in parsed.items()}
         static = sorted(id_ for id_ in bundles if id_ not in rules and id_ != EVERYONE)
         membership = yield from compiling(rules, static, before.membership if before else None)
-        messages = yield from _preparing_messages(bundles.values(), membership, before)
+        by_id = yield from _preparing_messages(bundles.values(), membership, before)
     except KeyError as error:
         raise TableError(f"a message names an audience without a bundle: {error}") from error
     except ValueError as error:
         raise TableError(f"a bundle cannot be compiled: {error}") from error
-    if len(messages) != manifest.message_count:
-        raise TableError(f"{len(messages)} messages where the manifest says {manifest.message_count}")
-    features = yield from _features(manifest.features, rules, membership, before)
+    if len(by_id) != manifest.message_count:
+        raise TableError(f"{len(by_id)} messages where the manifest says {manifest.message_count}")
+    features = yield from _checking_features(manifest.features, parsed, before)
+    messages = yield from _sorting(list(by_id.values()))
     index = yield from indexing(messages, len(membership.ids))
-    return OrgTable(manifest.version, manifest.keys, manifest.settings, parsed, membership, features, messages, index)
+    version, keys, settings = manifest.version, manifest.keys, manifest.settings
+    return OrgTable(version, keys, settings, parsed, membership, features, messages, by_id, index)
 
 
 def _parsing(bundles: Mapping[str, Bundle], known: Mapping[str, ParsedRule]) -> Steps[dict[str, ParsedRule]]:
+    """Compared by their text: what Python calls equal may differ, 1 is not true."""
     parsed = {}
-    for id_, bundle in bundles.items():
-        if bundle.rule is not None:
-            before = known.get(id_)
-            if before is None or before.json != bundle.rule:
-                before = ParsedRule(bundle.rule, parse_rule(bundle.rule))
-                yield
-            parsed[id_] = before
+    for place, (id_, bundle) in enumerate(bundles.items()):
+        if bundle.rule is None:
+            continue
+        before = known.get(id_)
+        is_known = before is not None and (before.json is bundle.rule or repr(before.json) == repr(bundle.rule))
+        parsed[id_] = before if before and is_known else ParsedRule(bundle.rule, parse_rule(bundle.rule))
+        if not is_known or place % _RULES_A_STEP == 0:
+            yield
     return parsed
 
 
-def _features(
-    features: tuple[Feature, ...], rules: Mapping[str, Rule], membership: Membership, before: OrgTable | None
+def _checking_features(
+    features: tuple[Feature, ...], rules: Mapping[str, ParsedRule], before: OrgTable | None
 ) -> Steps[FeatureIndex]:
     """The same index for the same features: what was found out with it stays valid. Raises TableError."""
-    if before and before.features.features == features:
-        if before.membership is membership:
-            return before.features
-        index = before.features
-    else:
-        index = FeatureIndex(features)
+    is_known = before is not None and repr(before.features.features) == repr(features)
+    index = before.features if before and is_known else FeatureIndex(features)
+    earlier = before.rules if before and is_known else {}
+    ready = {feature.id: feature.kept for feature in features}
     yield
-    if unready := preparing(rules, {feature.id: feature.kept for feature in features}):
-        raise TableError(f"the manifest lacks features of audience {min(unready)}")
-    yield
+    for id_, parsed in rules.items():
+        if earlier.get(id_) is not parsed:
+            if any(ready.get(asked, 0) < feature.kept for asked, feature in features_of([parsed.rule]).items()):
+                raise TableError(f"the manifest lacks features of audience {id_}")
+            yield
     return index
 
 
 def _preparing_messages(
     bundles: Iterable[Bundle], membership: Membership, before: OrgTable | None
-) -> Steps[tuple[PreparedMessage, ...]]:
-    """The one that wins a slot first. Raises KeyError for an audience that is not in `membership`, and ValueError."""
-    known = {prepared.message.id: prepared for prepared in before.messages} if before else {}
-    places = membership is before.membership if before else False
-    prepared: list[PreparedMessage] = []
+) -> Steps[dict[str, PreparedMessage]]:
+    """By id. Raises KeyError for an audience that is not in `membership`, and ValueError."""
+    known = before.by_id if before else {}
+    has_same_bits = before is not None and membership is before.membership
+    prepared: dict[str, PreparedMessage] = {}
     for bundle in bundles:
         for message in bundle.messages:
             if len(prepared) % MESSAGES_A_STEP == 0:
                 yield
             earlier = known.get(message.id)
             if earlier is None or (earlier.message is not message and earlier.message != message):
-                prepared.append(_prepare_message(message, bundle, membership, _prepare_trigger(message)))
-            elif places and earlier.audience_id == _audience_id(bundle):
-                prepared.append(earlier)
+                new = _prepare_message(message, bundle, membership, _prepare_trigger(message))
+            elif has_same_bits and earlier.audience_id == _audience_id(bundle):
+                new = earlier
             else:
-                prepared.append(_prepare_message(earlier.message, bundle, membership, earlier.trigger))
-    yield
-    return tuple(sorted(prepared, key=_precedence))
+                new = _prepare_message(earlier.message, bundle, membership, earlier.trigger)
+            prepared[message.id] = new
+    return prepared
+
+
+def _sorting(messages: Sequence[PreparedMessage]) -> Steps[tuple[PreparedMessage, ...]]:
+    """The one that wins a slot first."""
+    runs, ordered = [], []
+    for start in range(0, len(messages), MESSAGES_A_STEP):
+        runs.append(sorted(messages[start : start + MESSAGES_A_STEP], key=_precedence))
+        yield
+    for place, prepared in enumerate(heapq.merge(*runs, key=_precedence)):
+        ordered.append(prepared)
+        if place % MESSAGES_A_STEP == 0:
+            yield
+    return tuple(ordered)
 
 
 def _audience_id(bundle: Bundle) -> str | None:

@@ -1,148 +1,149 @@
-"""What a set of rules computes about a customer: a graph of values, in which what is asked for twice is there once.
+"""What the value of a trait says to all clauses that take it as it is; see `engine.columns`."""
 
-A value that does not move with the clock is true or false. One that moves is a number, its turn: positive while it
-holds, negative while it fails, and in size a moment before which that cannot change; NEVER for not at all. So the turn
-of `all` is the least of its parts' turns, that of `any` the greatest, and `not` changes the sign.
-"""
-
-import math
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Final
+from typing import Any, Final, NamedTuple, cast
 
-NEVER: Final = math.inf
-"""Turns are floats: Python compares them faster than whole numbers of this size, and they are exact up to 2^53 ms."""
+from engine.clauses import number, value_test
+from engine.columns import MASKS_A_STEP, Asked, ranges, said_if
+from engine.patterns import TextTest, text_test
+from engine.steps import Steps
+from wire.operands import ORDERS
+from wire.rule_tree import Compare, PatternOp
 
+MOST_TEXTS: Final = 256
+_LONGEST_TEXT: Final = 64
+"""Of the first so many texts, up to this length, it is remembered what tests of text say: most traits are words."""
 
-class Motion(Enum):
-    """What is known of the way in which a value moves as time goes by."""
+_NAMING: Final = frozenset({"eq", "in"})
+_ORDERING: Final = frozenset({"gt", "gte", "lt", "lte"})
+_TESTING: Final = frozenset({"contains", "starts_with", "ends_with", "glob"})
 
-    STILL = auto()
-    FALLS = auto()
-    """At its turn it changes from holding to failing, and then never again; while it fails, its turn is never."""
-    RISES = auto()
-    """The opposite."""
-    TURNS = auto()
-    """It changes at its turn; how it goes on is not known."""
-    LOOSE = auto()
-    """It does not change before its turn, and perhaps not then."""
+Tests = Sequence[tuple[Callable[[Any], bool], int, int]]
+"""(the test, mask where it fails, mask where it holds)."""
 
-
-_MONOTONE: Final = frozenset({Motion.FALLS, Motion.RISES})
-_OPPOSITE: Final[Mapping[Motion, Motion]] = {
-    **{motion: motion for motion in Motion},
-    Motion.FALLS: Motion.RISES,
-    Motion.RISES: Motion.FALLS,
-}
+ValueLookup = tuple[str, Mapping[str | None, int], int, Callable[[object], int]]
+"""(trait; what texts say, None among them; what other texts say, 0: ask; what any value says)."""
 
 
-@dataclass(eq=False, slots=True)
-class Value:
-    """`code` is an expression; `after` are statements that correct it once it is in `{x}`.
+class _Texts(NamedTuple):
+    """`known`: those that clauses name, and what they say; `other`: what others say; `tests` have a say besides."""
 
-    In both, `{0}`, `{1}`… are the inputs and then the constants. `letter` begins the value's name; one without a letter
-    may stand right where it is used.
-    """
-
-    code: str
-    inputs: tuple["Value", ...] = ()
-    constants: tuple[object, ...] = ()
-    after: tuple[str, ...] = ()
-    letter: str = ""
-    motion: Motion = Motion.STILL
-    depth: int = field(init=False)
-    uses: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self.depth = 1 + max((value.depth for value in self.inputs), default=0)
-        for value in self.inputs:
-            value.uses += 1
-
-    @property
-    def moves(self) -> bool:
-        return self.motion is not Motion.STILL
+    known: dict[str | None, int]
+    other: int
+    tests: Tests
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """`all` or `any`.
+class _Numbers(NamedTuple):
+    """`known` and `other` as for texts; `ranges`: what is said besides before, at and after each of the marks."""
 
-    `decided` is the turn of the whole once a part decides it for ever, which parts of the motion `deciding` can do;
-    `nearer` compares a part's turn with the one that it takes the place of.
-    """
-
-    word: str
-    of_nothing: str
-    guarded: str
-    decided: str
-    deciding: Motion
-    nearer: str
+    known: Mapping[float, int]
+    other: int
+    marks: Sequence[float]
+    ranges: Sequence[int]
 
 
-_ALL: Final = _Way("and", "True", "{1} if {0} else no", "no", Motion.FALLS, "<")
-_ANY: Final = _Way("or", "False", "yes if {0} else {1}", "yes", Motion.RISES, ">")
+class _Value:
+    def __init__(self, tests: Tests, texts: _Texts, numbers: _Numbers) -> None:
+        self.known = {} if texts.tests else texts.known
+        self.known[None] = _tested(tests, None)
+        self._truths = (_tested(tests, False), _tested(tests, True))
+        self._tests = tests
+        self._texts = texts
+        self._numbers = numbers
+
+    def mask(self, value: object) -> int:
+        if type(value) is str:
+            return self._text_mask(value)
+        if type(value) is bool:
+            return self._truths[value]
+        found = number(value)
+        if found is None:
+            return _tested(self._tests, value)
+        known, other, marks, said = self._numbers
+        return known.get(found, other) | said[bisect_left(marks, found) + bisect_right(marks, found)]
+
+    def _text_mask(self, text: str) -> int:
+        known, other, tests = self._texts
+        mask = known.get(text, other) | _tested(tests, text)
+        if len(self.known) < MOST_TEXTS and len(text) <= _LONGEST_TEXT:
+            self.known[text] = mask
+        return mask
 
 
-class Values:
-    def __init__(self) -> None:
-        self._known: dict[Hashable, Value] = {}
-
-    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """What was made under this key before, or what `make` makes now."""
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = make()
-        return known
-
-    def negation(self, value: Value) -> Value:
-        return self.once(("not", id(value)), lambda: _negated(value))
-
-    def all_of(self, parts: Sequence[Value]) -> Value:
-        return self._joined(_ALL, parts)
-
-    def any_of(self, parts: Sequence[Value]) -> Value:
-        return self._joined(_ANY, parts)
-
-    def _joined(self, way: _Way, parts: Sequence[Value]) -> Value:
-        distinct = tuple(dict.fromkeys(parts))
-        if len(distinct) == 1:
-            return distinct[0]
-        return self.once((way.word, *map(id, distinct)), lambda: self._join(way, distinct))
-
-    def _join(self, way: _Way, parts: Sequence[Value]) -> Value:
-        still = tuple(part for part in parts if not part.moves)
-        moving = [part for part in parts if part.moves]
-        if moving:
-            return _moving(way, (self._joined(way, still),) if still else (), moving)
-        places = [f"{{{place}}}" for place in range(len(still))]
-        return Value(f" {way.word} ".join(places) or way.of_nothing, still)
+def value_lookup(name: str, asked: Sequence[Asked]) -> Steps[ValueLookup]:
+    """Raises ValueError for what `parse_rule` would have refused."""
+    tests = yield from _tests(asked)
+    kinds: defaultdict[str, list[Asked]] = defaultdict(list)
+    for each in asked:
+        kinds[_kind(each.asks)].append(each)
+    named, ordered, tested = kinds["named"], kinds["ordered"], kinds["tested"]
+    same = _tested((yield from _tests(kinds["same"])), "")
+    on_text = said_if(ordered) | same
+    marks, said = yield from ranges(ordered, number, said_if(tested) | same)
+    known_texts, known_numbers = yield from _known(named, on_text)
+    text_tests = [(_text_test(each.asks), each.if_false, each.if_true) for each in tested]
+    texts = _Texts(known_texts, said_if(named) | on_text, text_tests)
+    value = _Value(tests, texts, _Numbers(known_numbers, said_if(named), marks, said))
+    return name, value.known, 0 if text_tests else texts.other, value.mask
 
 
-def _negated(value: Value) -> Value:
-    if value.moves:
-        return Value("-{0}", (value,), letter="w", motion=_OPPOSITE[value.motion])
-    return Value("not {0}", (value,))
+def _kind(compare: Compare) -> str:
+    """How it depends on which text or which number a trait is; `same`: not at all."""
+    if compare.op in _NAMING:
+        return "named"
+    if isinstance(compare.value, str) and compare.op in _ORDERING | _TESTING:
+        return "tested"
+    return "ordered" if compare.op in _ORDERING else "same"
 
 
-def _moving(way: _Way, guard: tuple[Value, ...], moving: Sequence[Value]) -> Value:
-    """Where parts of `all` fall and others rise, it rises with the last that rises, unless a part has fallen by then.
-
-    In that case it never holds, and its turn is never. `any` is the mirror image.
-    """
-    deciding = [part for part in moving if part.motion is way.deciding]
-    inputs = (*guard, *deciding, *(part for part in moving if part.motion is not way.deciding))
-    motion = _motion([part.motion for part in moving])
-    rest = range(len(guard) + 1, len(inputs))
-    after = [f"if {{{place}}} {way.nearer} {{x}}: {{x}} = {{{place}}}" for place in rest]
-    if motion is Motion.TURNS and len(moving) > 1:
-        after.insert(len(deciding) - 1, "p = {x}")
-        after.append(f"if {{x}} + p {way.nearer}= 0.0 and not ahead: {{x}} = {way.decided}")
-    return Value(way.guarded if guard else "{0}", inputs, after=tuple(after), letter="w", motion=motion)
+def _tests(asked: Sequence[Asked]) -> Steps[Tests]:
+    tests = []
+    for each in asked:
+        yield
+        tests.append((value_test(each.asks.op, each.asks.value), each.if_false, each.if_true))
+    return tests
 
 
-def _motion(parts: Sequence[Motion]) -> Motion:
-    kinds = set(parts)
-    if len(parts) == 1 or (len(kinds) == 1 and kinds <= _MONOTONE):
-        return parts[0]
-    return Motion.TURNS if kinds == _MONOTONE else Motion.LOOSE
+def _text_test(compare: Compare) -> TextTest:
+    order, operand = ORDERS.get(compare.op), str(compare.value)
+    if order is None:
+        return text_test(cast(PatternOp, compare.op), operand)
+    return lambda text: bool(order(text, operand))
+
+
+def _tested(tests: Tests, value: object) -> int:
+    mask = 0
+    for test, if_false, if_true in tests:
+        mask |= if_true if test(value) else if_false
+    return mask
+
+
+def _known(asked: Sequence[Asked], on_text: int) -> Steps[tuple[dict[str | None, int], dict[float, int]]]:
+    """The texts and the numbers that clauses name → what they say. Where the same clauses do, it is one mask."""
+    naming: defaultdict[str | float, list[Hashable]] = defaultdict(list)
+    for each in asked:
+        yield
+        for operand in _operands(each.asks):
+            naming[operand].append(each.key)
+    masks: dict[tuple[Hashable, ...], tuple[int, int]] = {}
+    texts, numbers = dict[str | None, int](), dict[float, int]()
+    for place, (operand, keys) in enumerate(naming.items()):
+        if place % MASKS_A_STEP == 0:
+            yield
+        so = tuple(keys)
+        if so not in masks:
+            masks[so] = (said_if(asked, so), said_if(asked, so) | on_text)
+        if isinstance(operand, str):
+            texts[operand] = masks[so][1]
+        else:
+            numbers[operand] = masks[so][0]
+    return texts, numbers
+
+
+def _operands(compare: Compare) -> set[str | float]:
+    """Those that are text or numbers."""
+    operands = compare.value if isinstance(compare.value, tuple) else (compare.value,)
+    found = {operand if isinstance(operand, str) else number(operand) for operand in operands}
+    return {operand for operand in found if operand is not None}
