@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test test-nightly bench-audiences lint format lock clean
+.PHONY: help setup demo test test-nightly bench bench-check lint format lock clean
 
 help: ## Say what each command does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,8 +27,11 @@ test: $(STAMP) ## Pass every test, on a real Postgres and a real Redis that the 
 test-nightly: $(STAMP) ## Compare the compilers of the rule language on 20,000 random cases, which takes long
 	@INAPP_TEST_PROFILE=nightly $(BIN)/python -m pytest tests/integration/test_rule_agreement.py
 
-bench-audiences: $(STAMP) ## Measure what is promised about audiences; SIZE=tiny only shows that it runs
-	@$(BIN)/python -m bench.audiences --size $(or $(SIZE),nightly)
+bench: $(STAMP) ## Measure what is promised about speed; PART=fetch is some of it, SIZE=tiny only shows that it runs
+	@$(BIN)/python -m bench $(PART) --size $(or $(SIZE),full) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PROFILE),--profile)
+
+bench-check: $(STAMP) ## Fail when the latest full run of the bench has a figure past its budget
+	@$(BIN)/python -m bench.check
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

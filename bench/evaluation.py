@@ -1,235 +1,159 @@
-"""How long the edge needs to find out which audiences a customer is in, and to make ready for that.
+"""How long the edge needs to find out which messages of workload W a customer may get, and to make its rules ready.
 
-One workload, the same in every run: 200 audiences over 300 distinct clauses of 40 traits and 30 event features.
-Run alone with `python -m bench.evaluation`.
+Customers come as they do from Redis, decoded anew each time: Python remembers nothing of their strings yet.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
-from time import perf_counter_ns, process_time_ns
-from typing import NamedTuple
+from statistics import mean
+from time import process_time_ns
+from typing import Final, NamedTuple, cast
 
+from redis.asyncio import Redis
+
+from bench.customers import user_id
+from bench.preparing import garbage_as_in_an_edge, held
 from bench.rows import Row, Size
-from engine.features import features_of
-from engine.generate import forget_code
-from engine.rules import Membership, compile_rules
-from wire import times
-from wire.rule_tree import AllOf, AnyOf, Compare, EventCount, InAudience, Not, Rule, leaves
+from bench.rulebook import NOW_MS, Shape, audiences
+from bench.workload import Workload, customer, workload
+from edge.overlay import Overlay
+from edge.people import People, Who
+from edge.redis_server import RedisServer
+from edge.users import Users
+from engine.decide import Context, decide, person
+from engine.rules import Membership, compile_rules, compiling
+from engine.steps import finish
+from engine.table import OrgTable
+from wire import keys
+from wire.rule_tree import Compare, InAudience, Rule, leaves
 from wire.userstate import UserState
 
-NOW_MS = 1_773_576_000_000
-TARGET_US = 50.0
-_DAY_MS = 86_400_000
-_WORDS = tuple(f"word{number}" for number in range(12))
-_GROUP = 20
+_GROUP: Final = 20
+_TRIES: Final = 5
+"""Of each few customers the quickest counts: what else runs on the machine only ever adds."""
+
+_ROOM_BYTES: Final = 1024**3
+_ANYWHERE: Final = Context()
+
+States = Sequence[UserState]
 
 
-class Shape(NamedTuple):
-    """Of the rules: `clauses` are distinct, of them `counts` over `features`; the rest over `traits`."""
-
-    audiences: int
-    clauses: int = 300
-    traits: int = 40
-    counts: int = 60
-    features: int = 30
-
-
-class _Kind(NamedTuple):
-    """A trait's name, what a customer may have there, and what a rule may ask of it."""
-
-    name: str
-    value: Callable[[Random], object]
-    clause: Callable[[str, Random], Compare]
-
-
-def measure(size: Size = "nightly") -> list[Row]:
-    """Some seconds at `nightly`."""
-    customers, rounds = (1_000, 25) if size == "nightly" else (10, 1)
-    rules = audiences(Shape(200))
-    membership = compile_rules(rules)
-    people = [_customer(rules, Random(seed)) for seed in range(customers)]  # noqa: S311
+def measure(size: Size) -> list[Row]:
+    """Some seconds at `full`."""
+    customers, rounds = (1_000, 5) if size == "full" else (20, 1)
+    made = workload(1_000 if size == "full" else 50, now_ms=NOW_MS)
+    people = [customer(made, number).encode() for number in range(customers)]
+    table = held(made.compiled()).table
+    with garbage_as_in_an_edge():
+        rows = [*_customer_rows(made, table, people, rounds), _cached_row(made, table, people, rounds)]
     return [
-        Row("evaluate, first time", _evaluate_us(membership, people, rounds), "µs/user", TARGET_US, _what(rules)),
-        *_sizes(membership, people),
-        *(row for count in ((200, 2_000) if size == "nightly" else (20,)) for row in _compile_rows(count)),
+        *rows,
+        *_given_rows(table, people),
+        *(row for count in ((200, 2_000) if size == "full" else (20,)) for row in _compile_rows(count, rounds)),
     ]
 
 
-def audiences(shape: Shape) -> dict[str, Rule]:
-    """Rules by audience id, always the same for the same shape; each clause stands in at least one of them."""
-    random = Random(shape.audiences)  # noqa: S311
-    pool = _clauses(shape, random)
-    unused = random.sample(pool, len(pool))
-    rules: dict[str, Rule] = {}
-    for number in range(shape.audiences):
-        share = -(-len(unused) // (shape.audiences - number))
-        fresh = [unused.pop() for _ in range(share)]
-        parts: list[Rule] = [*fresh, *random.sample(pool, random.randint(1, 4))]
-        if rules and random.random() < 0.1:
-            parts.append(InAudience(random.choice(list(rules))))
-        rules[f"audience-{number}"] = _combined(parts, random)
-    return rules
+def _customer_rows(made: Workload, table: OrgTable, people: Sequence[bytes], rounds: int) -> list[Row]:
+    def audiences_of(states: States) -> None:
+        for state in states:
+            person(table, state, {}, NOW_MS)
+
+    def messages_of(states: States) -> None:
+        for state in states:
+            decide(table, person(table, state, {}, NOW_MS), _ANYWHERE, NOW_MS)
+
+    def row(name: str, work: Callable[[States], None], *, decoding: bool = False) -> Row:
+        took = tuple(_customer_us(work, people, decoding=decoding) for _ in range(rounds))
+        return Row(name, took, "µs of CPU", f"a customer; {what}")
+
+    what = f"{len(table.messages):,} messages, {_what(made.rules)}"
+    return [
+        row("evaluation, first time", messages_of),
+        row("evaluation, first time, decoded from Redis's bytes too", messages_of, decoding=True),
+        row("evaluation, the audiences alone", audiences_of),
+    ]
 
 
-def _combined(parts: list[Rule], random: Random) -> Rule:
-    """Mostly "all of these", sometimes with an alternative or an exception among them."""
-    shape = random.random()
-    if shape < 0.2:
-        return AnyOf(tuple(parts))
-    if shape < 0.5 and len(parts) > 2:
-        return AllOf((parts[0], AnyOf(tuple(parts[1:]))))
-    if shape < 0.7 and len(parts) > 1:
-        return AllOf((*parts[1:], Not(parts[0])))
-    return AllOf(tuple(parts))
+def _cached_row(made: Workload, table: OrgTable, states: Sequence[bytes], rounds: int) -> Row:
+    """As an edge finds somebody again who has asked before."""
+    everybody = [Who(made.org_id, user_id(number), None) for number in range(len(states))]
+    people = asyncio.run(_met(everybody, states))
+
+    def once() -> float:
+        began = process_time_ns()
+        for who in everybody:
+            known = people.known(who, table, NOW_MS)
+            if known is None:
+                raise RuntimeError(f"{who.subject} is not in memory")
+            known.may_get(table, NOW_MS)
+        return (process_time_ns() - began) / len(everybody) / 1_000
+
+    once()
+    took = tuple(min(once() for _ in range(_TRIES)) for _ in range(rounds))
+    return Row("evaluation, cached", took, "µs of CPU", f"a customer; {len(table.messages):,} messages")
 
 
-def _clauses(shape: Shape, random: Random) -> list[Compare | EventCount]:
-    """Distinct by `repr`: most over traits, by what people ask of them, the rest over events."""
-    kinds = _kinds(shape.traits)
-    found: dict[str, Compare | EventCount] = {}
-    while len(found) < shape.clauses - shape.counts:
-        kind = random.choice(kinds)
-        compare = kind.clause(kind.name, random)
-        found[repr(compare)] = compare
-    while len(found) < shape.clauses:
-        count = _count(random.randrange(shape.features), random)
-        found[repr(count)] = count
-    return list(found.values())
+async def _met(everybody: Sequence[Who], states: Sequence[bytes]) -> People:
+    """An edge's people, once they have been read."""
+    stored = {keys.user(who.org_id, who.subject): state for who, state in zip(everybody, states, strict=True)}
+    users = Users(cast(Redis, _Stored(stored)), RedisServer(), _ROOM_BYTES)
+    for who in everybody:
+        await users.get(who.org_id, [who.subject])
+    return People(users, Overlay())
 
 
-def _count(feature: int, random: Random) -> EventCount:
-    where = (Compare("kind", "eq", _WORDS[feature % 12]),) if feature % 3 == 0 else ()
-    within = random.choice((None, "1d", "7d", "14d", "30d", "90d", "12h", "36h"))
-    op, count = random.choice((("gte", 1), ("gte", 3), ("gte", 10), ("eq", 0), ("lt", 5), ("lte", 2)))
-    return EventCount(f"event.{feature}", where, op, count, within)  # type: ignore[arg-type]
+class _Stored(NamedTuple):
+    """In place of Redis."""
+
+    values: Mapping[str, bytes]
+
+    async def mget(self, names: Sequence[str]) -> list[bytes | None]:
+        return [self.values.get(name) for name in names]
 
 
-def _kinds(traits: int) -> list[_Kind]:
-    """Of each 20 traits: 9 texts, 5 numbers, 3 truths, one date, one version, one list."""
-    makers = [_text] * 9 + [_number] * 5 + [_truth] * 3 + [_date, _version, _list]
-    return [makers[place % len(makers)](f"trait{place}") for place in range(traits)]
+def _customer_us(work: Callable[[States], None], people: Sequence[bytes], *, decoding: bool) -> float:
+    groups = [people[start : start + _GROUP] for start in range(0, len(people), _GROUP)]
+    took_ns = sum(min(_group_ns(work, group, decoding=decoding) for _ in range(_TRIES)) for group in groups)
+    return took_ns / len(people) / 1_000
 
 
-def _text(name: str) -> _Kind:
-    def clause(name: str, random: Random) -> Compare:
-        match random.randrange(20):
-            case 0:
-                return Compare(name, "exists")
-            case 1:
-                return Compare(name, "starts_with", random.choice(_WORDS)[: random.randint(4, 6)])
-            case 2:
-                return Compare(name, "glob", f"*{random.randrange(10)}")
-            case 3 | 4 | 5:
-                return Compare(name, "in", tuple(random.sample(_WORDS, random.randint(2, 5))))
-            case 6 | 7 | 8:
-                return Compare(name, "neq", random.choice(_WORDS))
-            case _:
-                return Compare(name, "eq", random.choice(_WORDS))
-
-    return _Kind(name, lambda random: random.choice(_WORDS), clause)
+def _group_ns(work: Callable[[States], None], people: Sequence[bytes], *, decoding: bool) -> int:
+    began = process_time_ns()
+    states = [UserState.decode(state) for state in people]
+    if not decoding:
+        began = process_time_ns()
+    work(states)
+    return process_time_ns() - began
 
 
-def _number(name: str) -> _Kind:
-    def clause(name: str, random: Random) -> Compare:
-        op = random.choice(("gt", "gte", "lt", "lte", "gte", "eq"))
-        return Compare(name, op, random.randrange(100))  # type: ignore[arg-type]
-
-    return _Kind(name, lambda random: random.choice((random.randrange(100), random.random() * 100)), clause)
-
-
-def _truth(name: str) -> _Kind:
-    return _Kind(
-        name,
-        lambda random: random.random() < 0.5,
-        lambda name, random: Compare(name, random.choice(("eq", "neq")), random.random() < 0.5),
-    )
+def _given_rows(table: OrgTable, people: Sequence[bytes]) -> list[Row]:
+    persons = [person(table, UserState.decode(state), {}, NOW_MS) for state in people]
+    given = [len(decide(table, each, _ANYWHERE, NOW_MS)) for each in persons]
+    moving = sum(each.changes_ms is not None for each in persons)
+    return [
+        Row("messages that a customer is given", (mean(given),), "a customer"),
+        Row("audiences that a customer is in", (mean(each.audiences.bit_count() for each in persons),), "a customer"),
+        Row("customers whose audiences change by themselves", (100 * moving / len(people),), "%"),
+    ]
 
 
-def _date(name: str) -> _Kind:
-    def clause(name: str, random: Random) -> Compare:
-        if random.random() < 0.3:
-            return Compare(name, "before", times.to_iso(_past_ms(random)))
-        return Compare(name, "within_last", f"{random.randint(1, 60)}d")
-
-    return _Kind(name, lambda random: times.to_iso(_past_ms(random)), clause)
-
-
-def _version(name: str) -> _Kind:
-    def number(random: Random) -> str:
-        return f"{random.randint(1, 4)}.{random.randrange(12)}.{random.randrange(5)}"
-
-    return _Kind(name, number, lambda name, random: Compare(name, "version_gte", number(random)))
+def _compile_rows(count: int, rounds: int) -> list[Row]:
+    rules = audiences(Shape(count, clauses=count * 3 // 2))
+    before, edited = compile_rules(rules), {**rules, min(rules): Compare("trait0", "eq", "edited")}
+    first = tuple(_compile_ms(rules, None) for _ in range(rounds))
+    again = tuple(_compile_ms(edited, before) for _ in range(rounds))
+    return [
+        Row(f"rules of {count:,} audiences, first time", first, "ms of CPU", _what(rules)),
+        Row(f"rules of {count:,} audiences, after an edit of one", again, "ms of CPU", _what(rules)),
+    ]
 
 
-def _list(name: str) -> _Kind:
-    return _Kind(
-        name,
-        lambda random: random.sample(_WORDS, 3),
-        lambda name, random: Compare(name, "contains", random.choice(_WORDS)),
-    )
-
-
-def _past_ms(random: Random) -> int:
-    return NOW_MS - random.randrange(100 * _DAY_MS)
-
-
-def _customer(rules: Mapping[str, Rule], random: Random) -> bytes:
-    """Has four traits of five, and has done half of what the rules ask about."""
-    traits = {kind.name: kind.value(random) for kind in _kinds(Shape(0).traits) if random.random() < 0.8}
-    rings = {
-        feature.id: tuple(sorted((_past_ms(random) for _ in range(random.randint(1, feature.kept))), reverse=True))
-        for feature in features_of(rules.values()).values()
-        if random.random() < 0.5
-    }
-    return UserState(traits=traits, rings=rings).encode()
+def _compile_ms(rules: Mapping[str, Rule], before: Membership | None) -> float:
+    began = process_time_ns()
+    finish(compiling(rules, (), before))
+    return (process_time_ns() - began) / 1e6
 
 
 def _what(rules: Mapping[str, Rule]) -> str:
     clauses = {repr(leaf) for rule in rules.values() for leaf in leaves(rule) if not isinstance(leaf, InAudience)}
-    return f"{len(rules)} audiences, {len(clauses)} distinct clauses"
-
-
-def _sizes(membership: Membership, people: Sequence[bytes]) -> list[Row]:
-    states = [UserState.decode(state) for state in people]
-    answers = [membership.evaluate(state.traits, state.rings, state.static_audiences, NOW_MS) for state in states]
-    held = sum(mask.bit_count() for mask, _ in answers) / len(people)
-    moving = sum(change_ms is not None for _, change_ms in answers) / len(people)
-    return [
-        Row("audiences that a customer is in", held, "a user"),
-        Row("customers with a next change", 100 * moving, "%"),
-    ]
-
-
-def _evaluate_us(membership: Membership, people: Sequence[bytes], rounds: int) -> float:
-    """Of each few customers the quickest round: what else runs on the machine only ever adds."""
-    groups = [people[start : start + _GROUP] for start in range(0, len(people), _GROUP)]
-    took_ns = sum(min(_evaluate_ns(membership, group) for _ in range(rounds)) for group in groups)
-    return took_ns / len(people) / 1_000
-
-
-def _evaluate_ns(membership: Membership, people: Sequence[bytes]) -> int:
-    """States as they come from Redis, decoded anew: Python remembers nothing of their strings yet."""
-    states, evaluate = [UserState.decode(state) for state in people], membership.evaluate
-    began = perf_counter_ns()
-    for state in states:
-        evaluate(state.traits, state.rings, state.static_audiences, NOW_MS)
-    return perf_counter_ns() - began
-
-
-def _compile_rows(count: int) -> list[Row]:
-    """The second time, code of the same form is there already, as after an edit of a message."""
-    rules = audiences(Shape(count, clauses=count * 3 // 2))
-    first = min(_compile_ms(rules, anew=True) for _ in range(5))
-    again = min(_compile_ms(rules, anew=False) for _ in range(5))
-    return [
-        Row("compile the rules", first, "ms of CPU", note=_what(rules)),
-        Row("compile them again", again, "ms of CPU", note=_what(rules)),
-    ]
-
-
-def _compile_ms(rules: Mapping[str, Rule], *, anew: bool) -> float:
-    if anew:
-        forget_code()
-    began = process_time_ns()
-    compile_rules(rules)
-    return (process_time_ns() - began) / 1e6
+    return f"{len(rules):,} audiences, {len(clauses):,} distinct clauses"

@@ -21,15 +21,16 @@ from inapp.admin_client import AdminClient
 from inapp.children import Child
 from inapp.database import in_transaction
 from inapp.embedded.ports import free_port
+from inapp.embedded.processes import wait_until
 from inapp.local import HOST, Local
 from service.clock import wall_now_ms
 
-_TARGET_MS: Final = 100.0
 _ASK_EVERY_S: Final = 0.004
 _GIVE_UP_S: Final = 10.0
 _EVENTS_AT_ONCE: Final = 25
 _PROBERS: Final = 4
 _READY_TIMEOUT_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.05
 
 
 class Load(NamedTuple):
@@ -38,7 +39,7 @@ class Load(NamedTuple):
     events_per_s: int
 
 
-LOADS: Final[dict[Size, Load]] = {"tiny": Load(2.0, 20, 100), "nightly": Load(60.0, 1_200, 500)}
+LOADS: Final[dict[Size, Load]] = {"tiny": Load(2.0, 20, 100), "full": Load(60.0, 1_200, 500)}
 
 Kind = Callable[[str], dict[str, Any]]
 
@@ -85,9 +86,18 @@ def _prepared_org(folder: Path, admin_url: str) -> str:
     content = {"title": "Thank you", "body": "For your order."}
     fields = {"type": "banner", "content": content, "audienceId": audience["id"]}
     message = client.call("POST", "/in-app-messages", fields)
-    while client.call("GET", f"/in-app-messages/{message['id']}")["status"] != "live":
-        time.sleep(0.05)
+    _wait_until_live(client, message["id"])
     return org.public_key
+
+
+def _wait_until_live(client: AdminClient, message_id: str) -> None:
+    """Raises TimeoutError: its audience is over events, which have to be gathered first."""
+    if not wait_until(lambda: _status(client, message_id) == "live", _READY_TIMEOUT_S, _LOOK_EVERY_S):
+        raise TimeoutError(f"the message is {_status(client, message_id)} after {_READY_TIMEOUT_S:.0f} seconds")
+
+
+def _status(client: AdminClient, message_id: str) -> str:
+    return str(client.call("GET", f"/in-app-messages/{message_id}")["status"])
 
 
 async def _run(load: Load, key: str, first_url: str, second_url: str) -> list[Row]:
@@ -142,9 +152,9 @@ def _rows(kind: str, found_ms: Sequence[float], load: Load) -> list[Row]:
     percentiles = statistics.quantiles(found_ms, n=100, method="inclusive")
     note = f"{len(found_ms):,} probes in {load.seconds:.0f} s of {load.events_per_s} events/s"
     return [
-        Row(f"{kind} at one edge → fetch at another, p50", percentiles[49], "ms", None, note),
-        Row(f"{kind} at one edge → fetch at another, p99", percentiles[98], "ms", _TARGET_MS, note),
-        Row(f"{kind} at one edge → fetch at another, longest", max(found_ms), "ms", None, note),
+        Row(f"{kind} at one edge → fetch at another, p50", (percentiles[49],), "ms", note),
+        Row(f"{kind} at one edge → fetch at another, p99", (percentiles[98],), "ms", note),
+        Row(f"{kind} at one edge → fetch at another, longest", (max(found_ms),), "ms", note),
     ]
 
 

@@ -96,16 +96,18 @@ class UnreadableOrgError(Exception):
     """What Redis holds of an org is not what an edge could load; the message says what is wrong with it."""
 
 
-async def publish(redis: Redis, org_id: UUID, compiled: Compiled) -> Published:
+async def publish(redis: Redis, org_id: UUID, compiled: Compiled, *, anew: bool = False) -> Published:
     """Moves the org's manifest in one step, unless the one that stands is as new. Raises PublishError.
 
     A bundle is written before the manifest that names it, to expire by itself; being named makes it stay. Those that
-    are there are written too, in case their bytes went bad.
+    the standing manifest names are not written again unless they are gone; with `anew` they are, as their bytes may be
+    wrong.
     """
     before = await _before(redis, org_id)
     if before.version is not None and compiled.manifest.version <= before.version:
         return Published("stale", str(before.version))
-    await write_bundles(redis, org_id, compiled.bundles)
+    standing = frozenset[str]() if anew else before.shas
+    await write_bundles(redis, org_id, {sha: data for sha, data in compiled.bundles.items() if sha not in standing})
     for _ in range(_ATTEMPTS):
         answer, *details = await _move(redis, org_id, compiled, before)
         if answer == "published":

@@ -1,8 +1,8 @@
 """One org's rows as plain values, read in the transaction that gives them their revision."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import JSON, Column, Row, Select, String, cast, exists, literal_column, select, text, update
@@ -11,26 +11,39 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from compiler.lease import NOW_MS, LeaseLostError, Term
 from engine.audiences import StoredAudience
-from engine.message import StoredMessage
 from store.audiences import stored_audiences
 from store.tables import api_keys, compiler_lease, in_app_messages, orgs, outbox
-from wire import codec
 from wire.bundle import Settings, Version
-from wire.codec import DecodeError
 
 _ATTEMPTS = 10
 _RETRIED = frozenset({"40001", "40P01"})
 """SQLSTATEs of a serialization failure and of a deadlock."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow(StoredMessage):
-    """A published message as it is stored, unchecked."""
+class MessageRow(NamedTuple):
+    """A published message as it is stored, unchecked. `content`, `appearance`, `trigger`, `frequency_cap`: JSON text.
 
+    Equal rows are the same message to the last character, so that what was made of one holds for the other.
+    """
+
+    id: UUID
+    version: int
+    type: str
+    content: str
+    appearance: str
+    trigger: str | None
+    frequency_cap: str | None
+    audience_id: UUID | None
+    exclude_audience_ids: Sequence[UUID]
+    starts_ms: int | None
+    ends_ms: int | None
+    priority: int
+    slot: str | None
+    created_ms: int
     active: bool
 
 
-_MESSAGE_COLUMNS = [in_app_messages.c[field.name] for field in fields(MessageRow)]
+_MESSAGE_COLUMNS = [in_app_messages.c[name] for name in MessageRow._fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,7 @@ async def _take(connection: AsyncConnection, org_id: UUID, term: Term) -> Snapsh
         settings,
         frozenset([row.digest for row in await _rows(connection, _live_keys(org_id))]),
         tuple(await stored_audiences(connection, org_id)),
-        tuple(_message(row) for row in await _rows(connection, _messages(org_id))),
+        tuple(map(MessageRow._make, await _rows(connection, _messages(org_id)))),
         tuple(Waiting(row.id, row.created_ms) for row in await _rows(connection, _waiting(org_id))),
     )
 
@@ -130,25 +143,8 @@ def _is_json(column: Column[Any]) -> bool:
 
 
 def _as_text(column: Column[Any]) -> Any:
-    """JSON is parsed here and not by the driver, where one unreadable value would fail the whole org."""
+    """JSON is parsed message by message and not by the driver, where one unreadable value would fail the whole org."""
     return cast(column, String).label(column.name)
-
-
-def _json(stored: str | None) -> object:
-    """The value; the text itself where it is not JSON that Python can hold, which no check accepts."""
-    if stored is None:
-        return None
-    try:
-        parsed: object = codec.from_json(stored)
-    except DecodeError:
-        return stored
-    return parsed
-
-
-def _message(row: Row[Any]) -> MessageRow:
-    stored = dict(row._mapping)
-    parsed = {column.name: _json(stored[column.name]) for column in _MESSAGE_COLUMNS if _is_json(column)}
-    return MessageRow(**stored | parsed | {"exclude_audience_ids": tuple(stored["exclude_audience_ids"])})
 
 
 async def _rows(connection: AsyncConnection, query: Select[Any]) -> Sequence[Row[Any]]:

@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from compiler import inspect, metrics
 from compiler.backlog import Backlog
-from compiler.compile import Compiled, check, compile_org
+from compiler.check import check
+from compiler.compile import NO_PARTS, Compiled, compile_org
 from compiler.inspect import Inspector
 from compiler.lease import Lease, LeaseLostError, Term
+from compiler.memory import Made, Memory
 from compiler.outage import is_outage
 from compiler.publish import publish
 from compiler.reconcile import Standing, overdue, read_state
@@ -63,6 +65,8 @@ class Worker:
         self._problems: dict[UUID, int] = {}
         self._preparing: dict[UUID, int] = {}
         self._retries: dict[UUID, Retry] = {}
+        self._memory = Memory()
+        self._damaged: set[UUID] = set()
         self._known_term: Term | None = None
         self._inspector = Inspector(redis)
         self._inspect_at = 0.0
@@ -120,6 +124,7 @@ class Worker:
         for org_id, reason in await self._inspector.round(expected):
             metrics.DAMAGED.inc()
             log.error("published_bytes_damaged", org=str(org_id), reason=reason)
+            self._damaged.add(org_id)
             if self._may_try(org_id):
                 self._backlog.overdue(org_id)
 
@@ -130,6 +135,8 @@ class Worker:
         self._problems.clear()
         self._preparing.clear()
         self._retries.clear()
+        self._damaged.clear()
+        self._memory.clear()
 
     async def _take(self) -> None:
         while True:
@@ -165,12 +172,21 @@ class Worker:
     async def _compile(self, org_id: UUID, term: Term) -> None:
         snapshot = await take_snapshot(self._postgres, org_id, term)
         # In a thread, so that a large org does not keep the lease from being renewed.
-        compiled = await asyncio.to_thread(_compile_and_check, snapshot, wall_now_ms())
-        published = await publish(self._redis, org_id, compiled)
+        made = await asyncio.to_thread(_compile_and_check, snapshot, wall_now_ms(), self._memory.get(org_id))
+        self._memory.keep(org_id, made)
+        anew = self._must_write_all(org_id, term)
+        published = await publish(self._redis, org_id, made.compiled, anew=anew)
         if published.outcome == "stale":
             raise StaleError(f"{published.standing} stands in Redis and {snapshot.version} is not newer")
-        self._stands(snapshot, compiled)
-        await settle(self._postgres, snapshot, compiled.problems)
+        if anew:
+            self._damaged.discard(org_id)
+        self._stands(snapshot, made.compiled)
+        await settle(self._postgres, snapshot, made.compiled.problems)
+
+    def _must_write_all(self, org_id: UUID, term: Term) -> bool:
+        """Whether what stands in Redis may be another's, or was found damaged."""
+        standing = self._standing.get(org_id)
+        return standing is None or standing.version[:2] != term[:2] or org_id in self._damaged
 
     def _stands(self, snapshot: Snapshot, compiled: Compiled) -> None:
         org_id = snapshot.org_id
@@ -204,8 +220,7 @@ class Worker:
         return retry is None or time.monotonic() >= retry.at
 
 
-def _compile_and_check(snapshot: Snapshot, now_ms: int) -> Compiled:
+def _compile_and_check(snapshot: Snapshot, now_ms: int, before: Made | None) -> Made:
     with metrics.COMPILE_SECONDS.time():
-        compiled = compile_org(snapshot, now_ms)
-        check(compiled)
-    return compiled
+        compiled = compile_org(snapshot, now_ms, before.compiled.parts if before else NO_PARTS)
+        return Made(compiled, check(compiled, before.checked if before else None))

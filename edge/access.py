@@ -3,9 +3,8 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from edge.bundles import Bundles, OrgUnavailableError
@@ -22,8 +21,7 @@ _BEARER = "bearer "
 _LONGEST_KEY = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Org:
+class Org(NamedTuple):
     id: UUID
     table: OrgTable
 

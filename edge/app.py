@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, NoReturn
 
 import structlog
 from fastapi import FastAPI
-from pydantic import Field
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.types import Lifespan
@@ -20,48 +19,52 @@ from edge.changes import BLOCK_MS, Changes
 from edge.clock import CorrectedClock
 from edge.cors import Cors
 from edge.disk import BundleDisk
+from edge.fastlane import Fastlane
 from edge.fetch import Fetch
+from edge.garbage import collect_rarely, collecting
+from edge.lane import MAX_BATCH_BYTES, MAX_BODY_BYTES, Lane
+from edge.left_over import adopting, left_over
 from edge.overlay import Overlay
 from edge.people import People
 from edge.redis_server import RedisServer
 from edge.routes import DESCRIPTION, sdk_routes
+from edge.settings import EdgeSettings
 from edge.ship import Shipper
-from edge.spool import Spool, SpooledBatch, SpoolError
+from edge.spool import Committed, Spool, SpooledBatch, SpoolError
 from edge.track import Track
 from edge.users import Users
+from engine.steps import Steps, finish
 from service.clock import NowMs
 from service.connect import blocking_redis_client, redis_client, wait_until_ready
 from service.health import CheckResult, Health, health_routes
 from service.http import install_http
 from service.logs import one_line
+from service.metrics import flushing_tallies, on_collect
 from service.openapi import described_app
 from service.serve import serve
-from service.settings import Port, RedisSettings
 from service.supervise import Supervisor
 from wire.codec import DecodeError
 from wire.events import EventBatch
 
 log = structlog.get_logger("edge")
 
-MAX_BODY_BYTES = 64 * 1024
-MAX_BATCH_BYTES = 512 * 1024
 _FIRST_POLL_S = 2.0
 _LAST_FLUSH_S = 3.0
 _MOST_REASONS = 20
 
 
-class EdgeSettings(RedisSettings):
-    """`edge_dir`: this edge's own folder, for its spool and its last good bundles. No two edges share one."""
-
-    port: Port = 8701
-    edge_dir: Path = Path(".inapp/edge")
-    spool_max_bytes: int = Field(256 * 1024 * 1024, ge=1024)
-    user_cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
-
-
-def run(settings: EdgeSettings) -> NoReturn:
-    """Serves until it is told to stop. Logs must be configured."""
-    serve(create_app(settings), host=settings.host, port=settings.port, name="edge")
+def run(settings: EdgeSettings, on_listening: Callable[[], None] | None = None) -> NoReturn:
+    """Serves until it is told to stop. Logs must be configured. `on_listening`: see `serve`."""
+    app = create_app(settings)
+    collect_rarely()
+    serve(
+        app,
+        host=settings.host,
+        port=settings.port,
+        name="edge",
+        protocol=Fastlane,
+        on_listening=on_listening,
+    )
 
 
 def create_app(settings: EdgeSettings, now_ms: NowMs | None = None) -> FastAPI:
@@ -71,7 +74,12 @@ def create_app(settings: EdgeSettings, now_ms: NowMs | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with running(settings, health, now_ms) as edge:
-            yield {"fetch": edge.fetch, "track": edge.track}
+            lane = Lane(edge.fetch, edge.track)
+            stop_counting = on_collect(lane.tally)
+            try:
+                yield {"fetch": edge.fetch, "track": edge.track, "lane": lane}
+            finally:
+                stop_counting()
 
     return http_app(health, lifespan)
 
@@ -123,6 +131,7 @@ async def running(settings: EdgeSettings, health: Health, now_ms: NowMs | None =
         stack.push_async_callback(_flush, edge)
         _add_checks(health, redis, edge)
         await _poll_first(edge.changes)
+        stack.callback(on_collect(edge.shipper.count_age))
         tasks = await stack.enter_async_context(Supervisor())
         health.watch(tasks)
         tasks.start("spool", lambda: _until_broken(edge.spool))
@@ -131,6 +140,11 @@ async def running(settings: EdgeSettings, health: Health, now_ms: NowMs | None =
         tasks.start_retrying("poll_revisions", edge.changes.poll)
         tasks.start_retrying("preload_bundles", edge.bundles.preload)
         tasks.start_retrying("save_bundles", edge.bundles.save_changes)
+        tasks.start("collect_garbage", collecting)
+        for folder in left_over(settings.edge_dir, settings.workers):
+            tasks.start_retrying(f"adopt_{folder.name}", partial(adopting, edge.spool, folder))
+        if settings.workers > 1:
+            tasks.start("flush_tallies", flushing_tallies)
         yield edge
 
 
@@ -139,11 +153,11 @@ def _assemble(settings: EdgeSettings, redis: Redis, blocking: Redis, given_now_m
     now_ms = given_now_ms or clock.now_ms
     server = RedisServer()
     users = Users(redis, server, settings.user_cache_bytes)
-    overlay = Overlay()
+    overlay = Overlay(on_change=users.change)
 
-    def on_commit(batch: EventBatch) -> None:
-        overlay.add(batch.number, batch.events)
-        shipper.offer(batch)
+    def on_commit(batch: Committed) -> Steps[None]:
+        yield from overlay.adding(batch.number, batch.events)
+        shipper.offer(batch.stored)
 
     spool = Spool(settings.edge_dir, settings.spool_max_bytes, on_commit)
     shipper = Shipper(redis, spool, overlay, users, now_ms)
@@ -158,7 +172,7 @@ def _resume(edge: Edge, stored: list[SpooledBatch]) -> None:
     edge.shipper.begin_with(stored)
     for spooled in stored:
         try:
-            edge.overlay.add(spooled.number, EventBatch.decode(spooled.body).events)
+            finish(edge.overlay.adding(spooled.number, EventBatch.decode(spooled.body).events))
         except DecodeError as error:
             log.error("spooled_batch_unreadable", number=spooled.number, reason=one_line(error))
 

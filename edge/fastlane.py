@@ -21,7 +21,7 @@ from service.http import INTERNAL_ERROR
 log = structlog.get_logger("http")
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-"""Of a request line and its fields, and of as much of one as has come, but for what came first."""
+"""Of a request line and its fields."""
 
 _HEAD_TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -37,18 +37,24 @@ class Fastlane(HttpToolsProtocol):
         self.url = b""
         self._begun = 0
         self._in_head = self._in_message = False
-        self._head_bytes = self._unread_bytes = 0
+        self._head_bytes = self._later_bytes = 0
+        self._active_s = 0.0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leaves no circle of references: an edge looks for these rarely."""
+        super().connection_lost(exc)
+        self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         may_come_again = not self._in_message and not self._is_busy() and self.can_write()
         if may_come_again and (body := self.lane.again(data)) is not None:
-            self._unset_keepalive_if_required()
             fields = self.server_state.default_headers
             self.transport.writelines((self.lane.ok_head(body, fields, new_request_id()), body))
-            self.on_response_complete()
+            self._note_answer()
             return
-        self._begun = 0
-        self._unread_bytes += len(data) if self._in_head else 0
+        self._begun, self._head_bytes = 0, self._head_bytes + len(data)
+        self._later_bytes += len(data) if self._in_head else 0
         super().data_received(data)
         if self._in_head and self._is_head_too_large():
             self.send_400_response("")
@@ -56,31 +62,34 @@ class Fastlane(HttpToolsProtocol):
             self.cycle.remember(data)
 
     def on_message_begin(self) -> None:
+        """What uvicorn begins with here waits until it is known to be needed."""
         self._begun += 1
         self._in_head = self._in_message = True
-        self._head_bytes = self._unread_bytes = 0
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        self._unread_bytes = 0
-        super().on_header(name, value)
+        self._later_bytes = 0
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         if self._is_head_too_large():
             raise ValueError("the head is too large")
+        self._in_head, self._head_bytes = False, 0
         call = None
         if self.parser.get_http_version() == "1.1":
             call = self.lane.call(self.parser.get_method(), self.url, self.headers)
         if call is None:
-            super().on_headers_complete()
+            self._leave_to_uvicorn()
             return
         is_first = not self._is_busy()
         self.cycle = cycle = _Cycle(self, call, self.parser.should_keep_alive(), is_first)  # type: ignore[assignment]
         if not is_first:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+
+    def _leave_to_uvicorn(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.headers += headers
+        self.url, self.expect_100_continue = url, expects
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A call's body is bounded by its route already."""
@@ -106,8 +115,28 @@ class Fastlane(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
+    def timeout_keep_alive_handler(self) -> None:
+        """The timer is not set anew for each answer that is given again: it asks when it is over."""
+        rest_s = self._active_s + self.timeout_keep_alive - self.loop.time()
+        if rest_s > 0 and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(rest_s, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _note_answer(self) -> None:
+        """`on_response_complete` of an answer that was given again."""
+        if self.timeout_keep_alive_task is None:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self._active_s = self.loop.time()
+
     def _is_head_too_large(self) -> bool:
-        return len(self.url) + self._head_bytes + self._unread_bytes > MAX_HEAD_BYTES
+        """Of as much of it as has come. Looked into only where that could be."""
+        if self._head_bytes <= MAX_HEAD_BYTES:
+            return False
+        read_bytes = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        return max(read_bytes, self._later_bytes) > MAX_HEAD_BYTES
 
     def can_write(self) -> bool:
         return not self.flow.write_paused and not self.transport.is_closing()

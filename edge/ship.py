@@ -5,6 +5,7 @@ The stream is looked at before the marks, because the recorder marks a batch bef
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,16 +14,20 @@ from prometheus_client import Counter, Gauge
 from redis.asyncio import Redis
 
 from edge.overlay import Overlay
+from edge.slices import in_slices
 from edge.spool import Spool, SpooledBatch
-from edge.users import Users
+from edge.users import Key, Users
 from service.clock import NowMs
-from wire import events, keys
-from wire.events import EventBatch
+from wire import events, keys, subjects
 
 log = structlog.get_logger("edge")
 
 _LOOK_AGAIN_S = 0.1
-_SEND_BYTES = 2 * 1024 * 1024
+_SEND_BYTES = 256 * 1024
+_HELD_BYTES = 16 * 1024 * 1024
+"""Of batches that wait to be sent; what goes past that is read from the spool."""
+_READ_AT_ONCE = 25
+"""Customers whose states are read again in one turn of the loop."""
 _PAGE = 50
 
 _FIND = """
@@ -42,7 +47,9 @@ SHIPPED = Counter("inapp_edge_batches_shipped", "Batches put into the event stre
 RESENT = Counter("inapp_edge_batches_resent", "Batches put into the event stream again, because they were lost from it")
 COMMITTED = Counter("inapp_edge_batches_committed", "Batches that the recorder has committed")
 OLDEST_S = Gauge(
-    "inapp_edge_oldest_unshipped_seconds", "Age of the oldest batch that is not in the event stream; 0: none"
+    "inapp_edge_oldest_unshipped_seconds",
+    "Age of the oldest batch that is not in the event stream; 0: none",
+    multiprocess_mode="livemax",
 )
 
 
@@ -60,19 +67,24 @@ class Shipper:
         self._unsure: set[int] = set()
         self._sent: dict[int, bytes] = {}
         self._laid_over: set[int] = set()
+        self._held: dict[int, SpooledBatch] = {}
+        self._held_bytes = 0
+        self._look_at_s = 0.0
         self._must_check = False
         self._wake = asyncio.Event()
-        OLDEST_S.set_function(self._oldest_s)
 
     def begin_with(self, stored: Iterable[SpooledBatch]) -> None:
         """What an earlier process left behind; it may have sent it."""
         self._accepted_ms = {batch.number: batch.accepted_ms for batch in stored}
         self._unsure = set(self._accepted_ms)
 
-    def offer(self, batch: EventBatch) -> None:
+    def offer(self, batch: SpooledBatch) -> None:
         """A batch that has just been committed to the spool."""
-        self._accepted_ms[batch.number] = max(event.received_ms for event in batch.events)
+        self._accepted_ms[batch.number] = batch.accepted_ms
         self._unsent.add(batch.number)
+        if self._held_bytes + len(batch.body) <= _HELD_BYTES:
+            self._held[batch.number] = batch
+            self._held_bytes += len(batch.body)
         self._wake.set()
 
     def check_soon(self) -> None:
@@ -85,7 +97,9 @@ class Shipper:
         self._must_check = True
         while True:
             await self.flush()
-            await self._settle()
+            if time.monotonic() >= self._look_at_s:
+                await self._settle()
+                self._look_at_s = time.monotonic() + _LOOK_AGAIN_S
             await self._rest()
 
     async def flush(self) -> None:
@@ -95,14 +109,28 @@ class Shipper:
         self._must_check = False
         while self._unsent:
             first = min(self._unsent)
-            batches = await self._spool.read(first - 1, _SEND_BYTES)
-            await self._send([batch for batch in batches if batch.number in self._unsent])
+            await self._send(self._take_held(first) or await self._read(first))
             self._unsent.discard(first)
+
+    def _take_held(self, first: int) -> list[SpooledBatch]:
+        """The batch of that number and those after it, as far as they are in memory and one sending goes."""
+        taken: list[SpooledBatch] = []
+        size_bytes = 0
+        while size_bytes < _SEND_BYTES and (batch := self._held.pop(first + len(taken), None)) is not None:
+            taken.append(batch)
+            size_bytes += len(batch.body)
+        self._held_bytes -= size_bytes
+        return [batch for batch in taken if batch.number in self._unsent]
+
+    async def _read(self, first: int) -> list[SpooledBatch]:
+        batches = await self._spool.read(first - 1, _SEND_BYTES)
+        return [batch for batch in batches if batch.number in self._unsent]
 
     async def _rest(self) -> None:
         """Until there is something to do: at once for new batches, else as long as marks may wait to be seen."""
+        waits = bool(self._accepted_ms or self._laid_over)
         try:
-            async with asyncio.timeout(_LOOK_AGAIN_S if self._accepted_ms or self._laid_over else None):
+            async with asyncio.timeout(max(self._look_at_s - time.monotonic(), 0) if waits else None):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -183,12 +211,28 @@ class Shipper:
 
     async def _drop_projected(self) -> None:
         """Committed batches are in the states that Redis has: once those are read again, the overlay can go."""
-        subjects = {key for number in self._laid_over for key in self._overlay.subjects(number)}
-        if await self._users.refresh(subjects):
-            for number in self._laid_over:
-                self._overlay.drop(number)
-            self._laid_over.clear()
+        while self._laid_over:
+            numbers, concerned = self._next_projected()
+            for place in range(0, len(concerned), _READ_AT_ONCE):
+                if not await self._users.refresh(concerned[place : place + _READ_AT_ONCE]):
+                    return
+            for number in numbers:
+                await in_slices(self._overlay.dropping(number))
+            self._laid_over.difference_update(numbers)
 
-    def _oldest_s(self) -> float:
+    def _next_projected(self) -> tuple[list[int], list[Key]]:
+        """(some of the batches, whose states they changed). Users come first: a visitor's state that a claim emptied
+        must not be in memory before that of the user who lists them."""
+        numbers: list[int] = []
+        concerned: set[Key] = set()
+        for number in sorted(self._laid_over):
+            numbers.append(number)
+            concerned |= self._overlay.subjects(number)
+            if len(concerned) >= _READ_AT_ONCE:
+                break
+        return numbers, sorted(concerned, key=lambda key: not subjects.is_user(key[1]))
+
+    def count_age(self) -> None:
+        """Brings the metric of the oldest batch up to date."""
         waiting = self._unsent | self._unsure
-        return max(self._now_ms() - self._accepted_ms[min(waiting)], 0) / 1000 if waiting else 0.0
+        OLDEST_S.set(max(self._now_ms() - self._accepted_ms[min(waiting)], 0) / 1000 if waiting else 0)

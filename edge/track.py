@@ -10,11 +10,13 @@ from edge import access
 from edge.access import Org
 from edge.answers import Answer, read_json
 from edge.bundles import Bundles
+from edge.slices import in_slices
 from edge.spool import Spool, SpoolError, SpoolFullError
+from engine.steps import Steps
 from service.clock import NowMs
 from service.errors import ApiError, invalid_payload
 from wire import codec, events
-from wire.intake import Rejected, Source, read_events
+from wire.intake import Intake, Rejected, Source
 from wire.problems import MISSING, NO_LIST, NO_OBJECT, Problem, too_long
 
 BATCH_MAX_EVENTS = 1_000
@@ -53,8 +55,9 @@ class Track:
         return org or await access.admit(self._bundles, access.body_key(parsed)), parsed
 
     async def _take(self, org: Org, raws: Sequence[object]) -> Answer:
-        source = Source(org.id, self._now_ms(), _random_id, access.verifier(org.table.settings))
-        accepted, rejected = read_events(raws, source)
+        intake = Intake(Source(org.id, self._now_ms(), _random_id, access.verifier(org.table.settings)))
+        await in_slices(_taking(raws, intake))
+        accepted, rejected = intake.accepted, intake.rejected
         if accepted:
             try:
                 await self._spool.append(accepted)
@@ -85,6 +88,12 @@ def message_event(type_: str, message_id: str, body: object) -> object:
     if isinstance(properties, Mapping):
         properties = {**properties, "messageId": message_id}
     return {**body, "eventType": type_, "properties": properties}
+
+
+def _taking(raws: Sequence[object], intake: Intake) -> Steps[None]:
+    for raw in raws:
+        intake.take(raw)
+        yield
 
 
 def _events_of(body: object) -> Sequence[object]:

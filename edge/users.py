@@ -16,7 +16,7 @@ from edge.redis_server import RedisServer
 from service.logs import one_line
 from wire import keys
 from wire.codec import DecodeError
-from wire.userstate import UserState
+from wire.userstate import UserState, rev_of
 
 log = structlog.get_logger("edge")
 
@@ -336,7 +336,7 @@ def _rev(key: Key, value: bytes | None) -> int | None:
     if value is None:
         return None
     try:
-        return UserState.decode(value).rev
+        return rev_of(value)
     except DecodeError as error:
         note_unreadable(key, error)
         return None

@@ -26,7 +26,7 @@ from recorder.rows import (
     seen_counts,
     tombstones,
 )
-from recorder.rows.customers import Aliases, Change, CustomerKey, Locked
+from recorder.rows.customers import Change, CustomerKey, Locked
 from recorder.rows.event_rows import Owned
 from recorder.rows.properties import Properties, PropertiesOnce
 from recorder.rows.rejected import ERASED, Lost
@@ -39,7 +39,7 @@ _NOT_SEEN_MS = 0
 
 @dataclass(slots=True)
 class Recorded:
-    """What a transaction did. `touched`: everybody whose state may have changed, now or when the events came first."""
+    """What a transaction did. `touched`: everybody whose state changed, or may have when the events came first."""
 
     touched: set[CustomerKey] = field(default_factory=set)
     stored: int = 0
@@ -62,21 +62,23 @@ class Recorded:
 
 async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: int) -> Recorded:
     """Raises AliasesMovedError, and what Postgres raises; then nothing of the transaction may be committed."""
-    ordered = in_order(batch)
-    first_seen = _first_seen(ordered)
+    named = [(CustomerKey(event.org_id, event.subject), event) for event in in_order(batch)]
+    first_seen = _first_seen(named)
     org_ids = {key.org_id for key in first_seen}
     await feature_lock.share(connection, org_ids)
     locked = await customers.lock(connection, first_seen)
     features = await watched.read(connection, org_ids)
     erasures = await tombstones.read(connection, first_seen)
-    living = [event for event in ordered if not _is_erased(erasures, event)]
-    erased = [Lost(event.org_id, event.id, ERASED) for event in ordered if _is_erased(erasures, event)]
+    erased = [(key, event) for key, event in named if tombstones.covers(erasures, key, event.received_ms)]
+    living = _without(named, erased)
     made = await claims.first_claims(connection, _claiming(living, locked, erasures))
     moved = {claim.visitor: claim.user for claim in made}
     learnt = await fresh.begin(connection, org_ids, moved)
     changes, seen = await claims.apply(connection, made, features)
-    owned = _owned(living, {**locked.aliases, **moved})
+    owners = {**locked.aliases, **moved}
+    owned = [(owners.get(key, key), event) for key, event in living] if owners else living
     new = await event_rows.add(connection, owned)
+    again = _without(owned, new)
     about_messages = await message_events.among(connection, new)
     shown = await impressions.add(connection, about_messages)
     await seen_counts.add(connection, about_messages)
@@ -89,14 +91,16 @@ async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: in
     _note_visits(new, locked.new | ringed | {item.owner for item in about_messages}, changes)
     await customers.save(connection, changes)
     await customers.delete(connection, locked.new - changes.keys())
-    visitors = await claims.visitors_of(connection, seen | _may_have_seen_more(owned, new))
+    visitors = await claims.visitors_of(connection, seen | _may_have_seen_more(new, again))
+    quiet = _quiet(changes, [*erased, *again])
+    lost = [Lost(key.org_id, event.id, ERASED) for key, event in erased]
     return Recorded(
-        touched=first_seen.keys() | set(locked.aliases.values()) | visitors,
+        touched={key for key in (*first_seen, *owners.values()) if owners.get(key, key) not in quiet} | visitors,
         stored=len(new),
-        duplicates=len(batch) - len(erased) - len(new),
+        duplicates=len(again) + len(batch) - len(named),
         impressions=shown,
         claims=len(made),
-        erased=len(await rejected.add(connection, erased, now_ms)),
+        erased=len(await rejected.add(connection, lost, now_ms)),
         traits_dropped=_traits_dropped(changes),
     )
 
@@ -110,38 +114,34 @@ def in_order(batch: Iterable[Event]) -> list[Event]:
     return list(first.values())
 
 
-def _first_seen(ordered: Iterable[Event]) -> dict[CustomerKey, int]:
+def _first_seen(named: Iterable[Owned]) -> dict[CustomerKey, int]:
     """Everybody whom the events are about, anonymous visitors that they claim included."""
     first: dict[CustomerKey, int] = {}
-    for event in ordered:
-        first.setdefault(_key(event), event.received_ms)
+    for key, event in named:
+        first.setdefault(key, event.received_ms)
         visitor = claims.claimed_visitor(event)
         if visitor is not None:
             first.setdefault(visitor, event.received_ms)
     return first
 
 
-def _key(event: Event) -> CustomerKey:
-    return CustomerKey(event.org_id, event.subject)
-
-
-def _is_erased(erasures: Tombstones, event: Event) -> bool:
-    return tombstones.covers(erasures, _key(event), event.received_ms)
-
-
-def _claiming(living: Iterable[Event], locked: Locked, erasures: Tombstones) -> list[Event]:
+def _claiming(living: Iterable[Owned], locked: Locked, erasures: Tombstones) -> list[Event]:
     """Events that claim somebody who is still free, and was not erased since."""
     return [
         event
-        for event in living
+        for _, event in living
         if (visitor := claims.claimed_visitor(event)) is not None
         and visitor not in locked.aliases
         and not tombstones.covers(erasures, visitor, event.received_ms)
     ]
 
 
-def _owned(living: Iterable[Event], owners: Aliases) -> list[Owned]:
-    return [(owners.get(key := _key(event), key), event) for event in living]
+def _without(owned: list[Owned], some: Sequence[Owned]) -> list[Owned]:
+    """Those of the events that are not among `some` of them."""
+    if not some or len(some) == len(owned):
+        return [] if some else owned
+    taken = {id(event) for _, event in some}
+    return [item for item in owned if id(item[1]) not in taken]
 
 
 async def _write_traits(
@@ -159,14 +159,16 @@ async def _write_traits(
             changes[owner].moves = True
 
 
-def _may_have_seen_more(owned: Iterable[Owned], new: Iterable[Owned]) -> set[CustomerKey]:
+def _may_have_seen_more(new: Iterable[Owned], again: Iterable[Owned]) -> set[CustomerKey]:
     """Whose claimed visitors may need their states anew: by events about messages, or by claims that come again."""
-    added = {(event.org_id, event.id) for _, event in new}
-    return {
-        owner
-        for owner, event in owned
-        if event.type in events.MESSAGE_EVENTS or (event.claims is not None and (event.org_id, event.id) not in added)
+    return {owner for owner, event in new if event.type in events.MESSAGE_EVENTS} | {
+        owner for owner, event in again if event.type in events.MESSAGE_EVENTS or event.claims is not None
     }
+
+
+def _quiet(changes: Mapping[CustomerKey, Change], told_before: Iterable[Owned]) -> set[CustomerKey]:
+    """Whose states stay as they are, and were not moved by these events before: then that may not be projected yet."""
+    return {key for key, change in changes.items() if not change.moves} - {owner for owner, _ in told_before}
 
 
 def _traits_dropped(changes: Mapping[CustomerKey, Change]) -> Counter[UUID]:

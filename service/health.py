@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import structlog
 from fastapi import APIRouter, FastAPI, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.http import install_http
 from service.logs import one_line
+from service.metrics import exposition
 from service.supervise import Supervisor
 
 log = structlog.get_logger("health")
@@ -79,8 +80,8 @@ def health_routes(health: Health) -> APIRouter:
     """The three routes.
 
     `/healthz` → `{"status":"ok"|"failing","tasks":{name:"alive"|"dead"}}`; `/readyz` →
-    `{"status":…,"checks":{name:{"ok":bool,…detail}}}`; both 503 when failing. `/metrics` → Prometheus text of the
-    process's default registry.
+    `{"status":…,"checks":{name:{"ok":bool,…detail}}}`; both 503 when failing. `/metrics` → Prometheus text.
+    Where several processes share a port, the first two speak for the one that took the request, `/metrics` for all.
     """
     router = APIRouter(include_in_schema=False)
 
@@ -97,7 +98,7 @@ def health_routes(health: Health) -> APIRouter:
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router
 

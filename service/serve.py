@@ -6,7 +6,7 @@ import errno
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import structlog
@@ -15,6 +15,7 @@ import uvloop
 from fastapi import FastAPI
 
 from service.logs import one_line
+from service.metrics import LISTENING
 from service.supervise import TaskDiedError
 
 log = structlog.get_logger("serve")
@@ -27,12 +28,21 @@ class ListenError(Exception):
     """The address cannot be listened on; the message names it."""
 
 
-def serve(app: FastAPI, *, host: str, port: int, name: str, protocol: type[asyncio.Protocol] | None = None) -> NoReturn:
+def serve(
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    name: str,
+    protocol: type[asyncio.Protocol] | None = None,
+    on_listening: Callable[[], None] | None = None,
+) -> NoReturn:
     """Serves until SIGTERM or SIGINT, then exits the process: 0 when asked to stop, 1 when it could not start or a
-    supervised task died. `protocol`: a subclass of uvicorn's HttpToolsProtocol. Call `configure_logs` first."""
+    supervised task died. `protocol`: a subclass of uvicorn's HttpToolsProtocol. `on_listening`: this is one of several
+    processes on the port, and is called once it takes requests. Call `configure_logs` first."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_server(app, host=host, port=port, name=name, protocol=protocol))
+            runner.run(run_server(app, host=host, port=port, name=name, protocol=protocol, on_listening=on_listening))
     except ListenError as error:
         log.error("cannot_listen", name=name, reason=str(error))
         sys.exit(1)
@@ -47,19 +57,33 @@ def serve(app: FastAPI, *, host: str, port: int, name: str, protocol: type[async
 
 
 async def run_server(
-    app: FastAPI, *, host: str, port: int, name: str, protocol: type[asyncio.Protocol] | None = None
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    name: str,
+    protocol: type[asyncio.Protocol] | None = None,
+    on_listening: Callable[[], None] | None = None,
 ) -> None:
     """`serve` inside a running loop of the main thread. The app's lifespan runs around the server, and whatever it
     raises comes out of here. SIGTERM and SIGINT end it: while starting by cancelling the lifespan, later by letting
     requests in flight finish (up to 10 s). Raises ListenError."""
-    server = _Server(_config(app, protocol), name)
-    with contextlib.closing(listening_socket(host, port)) as listener, _stop_signals(server):
+    server = _Server(_config(app, protocol), name, on_listening or _nothing)
+    listener = listening_socket(host, port, shared=on_listening is not None)
+    with contextlib.closing(listener), _stop_signals(server):
         async with app.router.lifespan_context(app) as state:
             await server.serve_app(listener, state)
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; connections are refused until a server listens on it. Raises ListenError."""
+def _nothing() -> None: ...
+
+
+def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A bound TCP socket; connections are refused until a server listens on it. Raises ListenError.
+
+    `shared`: others of this user may bind it too, if they say so as well, and the system spreads connections over those
+    that listen. Whoever does not share is told that it is in use.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -67,6 +91,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
         raise ListenError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
@@ -78,9 +104,10 @@ def listening_socket(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn's server without its own lifespan and signal handling, both of which surround it here."""
 
-    def __init__(self, config: uvicorn.Config, name: str) -> None:
+    def __init__(self, config: uvicorn.Config, name: str, on_listening: Callable[[], None]) -> None:
         super().__init__(config)
         self.name = name
+        self._on_listening = on_listening
         self.starting = True
         self._app_state: Mapping[str, Any] = {}
 
@@ -102,6 +129,8 @@ class _Server(uvicorn.Server):
             raise ListenError(f"cannot listen: {error.strerror}") from None
         for listener in sockets or []:
             log.info("listening", name=self.name, url=_url(listener))
+        LISTENING.set(1)
+        self._on_listening()
 
 
 def _config(app: FastAPI, protocol: type[asyncio.Protocol] | None) -> uvicorn.Config:

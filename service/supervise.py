@@ -14,7 +14,9 @@ from service.logs import one_line
 
 log = structlog.get_logger("supervise")
 
-TASKS_ALIVE = Gauge("inapp_tasks_alive", "1 while the named task of this process runs", ["task"])
+TASKS_ALIVE = Gauge(
+    "inapp_tasks_alive", "1 while the named task runs in every process", ["task"], multiprocess_mode="livemin"
+)
 
 Work = Callable[[], Awaitable[None]]
 

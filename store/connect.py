@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 OUTBOX_CHANNEL = "inapp_outbox"
 INBOX_CHANNEL = "inapp_inbox"
@@ -32,6 +32,17 @@ def create_engine(database_url: str, *, pool_size: int = 5) -> AsyncEngine:
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
     )
+
+
+async def fetch(connection: AsyncConnection, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    """Rows straight from the driver, for what is asked so often that wrapping them costs more than reading them.
+
+    Placeholders are `$1`. Raises asyncpg's errors. `connection` must have begun its transaction by a statement of its
+    own if it is to see more than this one in the same snapshot.
+    """
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    rows: list[asyncpg.Record] = await driver.fetch(query, *arguments)
+    return rows
 
 
 @asynccontextmanager

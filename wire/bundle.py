@@ -4,7 +4,7 @@ A bundle is immutable and named by the SHA-256 of its bytes; the manifest says w
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -64,6 +64,10 @@ class CompiledMessage:
     cap: FrequencyCap | None
     json: bytes
 
+    def encode(self) -> bytes:
+        """What stands for it in a bundle."""
+        return codec.pack(_message_fields(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
@@ -74,9 +78,7 @@ class Bundle:
     messages: tuple[CompiledMessage, ...]
 
     def encode(self) -> bytes:
-        return codec.pack(
-            [FORMAT, self.audience_id, self.rule, [_message_fields(message) for message in self.messages]]
-        )
+        return encode_bundle(self.audience_id, self.rule, [message.encode() for message in self.messages])
 
     @classmethod
     def decode(cls, data: bytes) -> "Bundle":
@@ -155,6 +157,12 @@ class Manifest:
             )
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise _as_decode_error(error, "manifest") from error
+
+
+def encode_bundle(audience_id: str, rule: Mapping[str, Any] | None, messages: Sequence[bytes]) -> bytes:
+    """The bytes of a Bundle, put together from those of its messages."""
+    head = [codec.pack(part) for part in (FORMAT, audience_id, rule)]
+    return codec.pack_list([*head, codec.pack_list(messages)])
 
 
 def sha_of(data: bytes) -> str:

@@ -1,5 +1,6 @@
 """Bytes ↔ plain values, with limits. Every struct says in which FORMAT it is; an unknown one is a DecodeError."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgpack
@@ -16,12 +17,30 @@ def pack(value: object) -> bytes:
     return bytes(msgpack.packb(value, use_bin_type=True))
 
 
-def unpack(data: bytes) -> Any:
-    """One msgpack value. Raises DecodeError."""
+def pack_all(values: Iterable[object]) -> bytes:
+    """The values, one after the other."""
+    packer = msgpack.Packer(use_bin_type=True, autoreset=False)
+    for value in values:
+        packer.pack(value)
+    return bytes(packer.bytes())
+
+
+def list_head(length: int) -> bytes:
+    """What stands before the values of a list."""
+    return bytes(msgpack.Packer().pack_array_header(length))
+
+
+def pack_list(items: Sequence[bytes]) -> bytes:
+    """The list of values of which each is packed already."""
+    return b"".join([list_head(len(items)), *items])
+
+
+def unpack(data: bytes | memoryview, *, use_list: bool = True) -> Any:
+    """One msgpack value; its lists as tuples unless `use_list`. Raises DecodeError."""
     if len(data) > MAX_BYTES:
         raise DecodeError(f"{len(data)} bytes are more than the limit of {MAX_BYTES}")
     try:
-        return msgpack.unpackb(data, raw=False, use_list=True, strict_map_key=False)
+        return msgpack.unpackb(data, raw=False, use_list=use_list, strict_map_key=False)
     except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
         raise DecodeError(f"not msgpack: {type(error).__name__}") from error
 

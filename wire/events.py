@@ -1,7 +1,8 @@
 """Events between edge (or admin) and recorder: Event, EventBatch. Reading them from JSON is `wire.intake`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from wire import codec, subjects
@@ -29,8 +30,7 @@ def is_own(type_: str) -> bool:
     return type_ != UPDATED and not type_.startswith(MESSAGE_PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One checked event. `id` is unique in its org; `properties` and `context` are JSON objects, encoded.
 
     `occurred_ms` is never later than `received_ms`. At least one of `user_id` and `anonymous_id` is set.
@@ -75,7 +75,7 @@ class EventBatch:
     events: tuple[Event, ...]
 
     def encode(self) -> bytes:
-        return codec.pack([FORMAT, self.spool.bytes, self.number, [_fields(event) for event in self.events]])
+        return batch_body(self.spool, self.number, len(self.events), [packed(self.events)])
 
     @classmethod
     def decode(cls, data: bytes) -> "EventBatch":
@@ -88,6 +88,16 @@ class EventBatch:
             raise
         except (TypeError, ValueError) as error:
             raise DecodeError(f"not an event batch: {type(error).__name__}") from error
+
+
+def packed(events: Iterable[Event]) -> bytes:
+    """Events as they stand in a batch's body, one after the other."""
+    return codec.pack_all(map(_fields, events))
+
+
+def batch_body(spool: UUID, number: int, count: int, parts: Iterable[bytes]) -> bytes:
+    """What `EventBatch.encode` gives, out of `packed` parts with `count` events together."""
+    return b"".join([codec.list_head(4), codec.pack_all([FORMAT, spool.bytes, number]), codec.list_head(count), *parts])
 
 
 def entry(spool: UUID, number: int, count: int, body: bytes) -> dict[str, bytes | int]:

@@ -6,9 +6,9 @@ An unidentified native client sends only its `sessionId`, which then serves as t
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,8 @@ from wire.events import Event
 from wire.ids import made_id
 from wire.plain import Flaw
 
-_EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._:\-]{0,127}")
+EVENT_TYPE_MAX_CHARACTERS = 128
+_EVENT_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._:\-]*")
 INVALID_EVENT_TYPE = Flaw(
     "invalid_event_type", "An event type is 1 to 128 letters, digits and . _ : - and begins with a letter."
 )
@@ -26,6 +27,8 @@ PROPERTIES_MAX_BYTES = 32 * 1024
 TOO_LARGE = Flaw("too_large", f"Use at most {PROPERTIES_MAX_BYTES:,} bytes of JSON in each object.")
 FUTURE_TOLERANCE_MS = 24 * 3600 * 1000
 """A client's clock may run ahead by this much (the moment is then clamped); beyond it the event is refused."""
+_NO_CONTENT = frozenset({"identityToken", "apiKey"})
+"""Fields of which no event's id is made: they may be others when it is sent again."""
 
 Verify = Callable[[str, object], str | None]
 """(user id, identity token as sent) → None when the user may be acted for, else an error code."""
@@ -59,49 +62,88 @@ class Source:
     verify: Verify = lambda user_id, token: None
 
 
-def read_events(raws: Sequence[object], source: Source) -> tuple[list[Event], list[Rejected]]:
+def read_events(raws: Iterable[object], source: Source) -> tuple[list[Event], list[Rejected]]:
     """Checks each event by itself, so that a bad one does not hold up the others."""
-    accepted: list[Event] = []
-    rejected: list[Rejected] = []
-    ordinals: Counter[bytes] = Counter()
-    for index, raw in enumerate(raws):
+    intake = Intake(source)
+    for raw in raws:
+        intake.take(raw)
+    return intake.accepted, intake.rejected
+
+
+class Intake:
+    """The events of one request, taken one after the other."""
+
+    def __init__(self, source: Source) -> None:
+        self.accepted: list[Event] = []
+        self.rejected: list[Rejected] = []
+        self._source = source
+        self._scope = f"{source.org_id}\0"
+        self._ordinals: dict[bytes, int] = {}
+        self._index = 0
+
+    def take(self, raw: object) -> None:
         try:
-            accepted.append(_read(raw, source, ordinals))
+            self.accepted.append(self._read(raw))
         except EventError as error:
-            rejected.append(Rejected(index, error.code, error.message))
-    return accepted, rejected
+            self.rejected.append(Rejected(self._index, error.code, error.message))
+        self._index += 1
 
+    def _read(self, raw: object) -> Event:
+        if not isinstance(raw, dict):
+            raise EventError("invalid_event", "An event is a JSON object.")
+        canonical = plain.sound_json(raw)
+        if canonical is None and (found := plain.flaw(raw)) is not None:
+            raise EventError(*found)
+        type_ = _event_type(raw)
+        user_id, anonymous_id = _subject_ids(raw)
+        received_ms = self._source.received_ms
+        if user_id is not None:
+            _verify(self._source.verify(user_id, raw.get("identityToken")))
+        properties = _object(raw, "properties")
+        if type_ in events.MESSAGE_EVENTS:
+            _message_id(properties)
+        encoded = _encode(properties)
+        subject = subjects.user(user_id) if user_id is not None else subjects.anonymous(anonymous_id or "")
+        return Event(
+            self._id(raw, canonical, subject),
+            self._source.org_id,
+            type_,
+            user_id,
+            anonymous_id,
+            _occurred_ms(raw, received_ms),
+            received_ms,
+            encoded,
+            _encode(_object(raw, "context")),
+            _text(raw, "sessionId") or None,
+        )
 
-def _read(raw: object, source: Source, ordinals: Counter[bytes]) -> Event:
-    if not isinstance(raw, dict):
-        raise EventError("invalid_event", "An event is a JSON object.")
-    found = plain.flaw(raw)
-    if found is not None:
-        raise EventError(*found)
-    type_ = _event_type(raw)
-    user_id, anonymous_id = _subject_ids(raw)
-    if user_id is not None:
-        _verify(source.verify(user_id, raw.get("identityToken")))
-    properties = _object(raw, "properties")
-    if type_ in events.MESSAGE_EVENTS:
-        _message_id(properties)
-    encoded = _encode(properties)
-    return Event(
-        id=_event_id(raw, source, user_id, anonymous_id, ordinals),
-        org_id=source.org_id,
-        type=type_,
-        user_id=user_id,
-        anonymous_id=anonymous_id,
-        occurred_ms=_occurred_ms(raw, source.received_ms),
-        received_ms=source.received_ms,
-        properties=encoded,
-        context=_encode(_object(raw, "context")),
-        session_id=_text(raw, "sessionId") or None,
-    )
+    def _id(self, raw: Mapping[str, Any], canonical: bytes | None, subject: str) -> UUID:
+        """The client's id within its org and subject; else one made of the content, so that a blind re-send counts
+        once. `canonical`: the event's canonical JSON where that is known already."""
+        client_id = _text(raw, "id")
+        if client_id is not None:
+            if not 1 <= len(client_id) <= CLIENT_ID_MAX_CHARACTERS:
+                raise EventError("invalid_id", f"id is 1 to {CLIENT_ID_MAX_CHARACTERS} characters.")
+            return made_id(f"{self._scope}{subject}\0client\0{client_id}".encode())
+        if raw.get("timestamp") is None:
+            return made_id(self._source.random_id())
+        if canonical is None or not _NO_CONTENT.isdisjoint(raw):
+            canonical = codec.canonical_json({name: raw[name] for name in raw if name not in _NO_CONTENT})
+        key = f"{self._scope}{subject}\0content\0".encode() + canonical
+        ordinal = self._ordinals.get(key, 0)
+        self._ordinals[key] = ordinal + 1
+        return made_id(key + b"\0%d" % ordinal)
 
 
 def event_type_flaw(text: str) -> Flaw | None:
-    return None if _EVENT_TYPE.fullmatch(text) else INVALID_EVENT_TYPE
+    is_type = len(text) <= EVENT_TYPE_MAX_CHARACTERS and _is_event_type(text)
+    return None if is_type else INVALID_EVENT_TYPE
+
+
+@lru_cache(maxsize=4_096)
+def _is_event_type(text: str) -> bool:
+    """An app's events are of few types."""
+    return _EVENT_TYPE.fullmatch(text) is not None
 
 
 def _event_type(raw: Mapping[str, Any]) -> str:
@@ -195,23 +237,3 @@ def _timestamp_ms(value: object) -> int:
 def _verify(code: str | None) -> None:
     if code is not None:
         raise EventError(code, "This org asks for a valid identityToken with every userId.")
-
-
-def _event_id(
-    raw: Mapping[str, Any], source: Source, user_id: str | None, anonymous_id: str | None, ordinals: Counter[bytes]
-) -> UUID:
-    """The client's id within its org and subject; else one made of the content, so that a blind re-send counts once."""
-    client_id = _text(raw, "id")
-    subject = subjects.user(user_id) if user_id is not None else subjects.anonymous(anonymous_id or "")
-    scope = f"{source.org_id}\0{subject}\0".encode()
-    if client_id is not None:
-        if not 1 <= len(client_id) <= CLIENT_ID_MAX_CHARACTERS:
-            raise EventError("invalid_id", f"id is 1 to {CLIENT_ID_MAX_CHARACTERS} characters.")
-        return made_id(scope + b"client\0" + client_id.encode())
-    if raw.get("timestamp") is None:
-        return made_id(source.random_id())
-    content = {name: value for name, value in raw.items() if name not in ("identityToken", "apiKey")}
-    key = scope + b"content\0" + codec.canonical_json(content)
-    ordinal = ordinals[key]
-    ordinals[key] += 1
-    return made_id(key + b"\0%d" % ordinal)

@@ -3,8 +3,11 @@
 import math
 from typing import NamedTuple
 
+import orjson
+
 MAX_DEPTH = 10
 MAX_SAFE_INTEGER = 2**53
+_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
 
 class Flaw(NamedTuple):
@@ -30,6 +33,21 @@ def text_flaw(text: str) -> Flaw | None:
     return None
 
 
+def sound_json(value: dict[str, object]) -> bytes | None:
+    """The canonical JSON of an object that surely has no flaw; None: `flaw` has to be asked.
+
+    One pass in C in place of one in Python. Half of a surrogate pair and a long integer cannot be written. What else
+    may be wrong shows in the bytes: NUL as an escape, what is not finite as null, depth as the number of brackets.
+    """
+    try:
+        data = orjson.dumps(value, option=_CANONICAL)
+    except TypeError:
+        return None
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH or b"\\u0000" in data or b"null" in data:
+        return None
+    return data
+
+
 def flaw(value: object, depth: int = 0) -> Flaw | None:
     """The first thing that makes a JSON value unfit, None when it is fine. An object or list is one level."""
     match value:
@@ -52,6 +70,8 @@ def _container_flaw(items: list[object], depth: int) -> Flaw | None:
     if depth >= MAX_DEPTH:
         return TOO_DEEP
     for item in items:
+        if item is None or (type(item) is str and item.isascii() and "\0" not in item):
+            continue
         found = flaw(item, depth + 1)
         if found is not None:
             return found

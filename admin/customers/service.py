@@ -1,7 +1,6 @@
 """Customers: read from Postgres, written through the recorder. Each function raises ApiError."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -107,7 +106,7 @@ def _identified(user_id: str, traits: Mapping[str, Any]) -> dict[str, Any]:
 def _updates(identified: Sequence[Event]) -> list[Event]:
     """Checked like what an app says about its user, but nobody was here. Of one moment, the greater id is the later."""
     ids = new_ids(len(identified))
-    return [replace(event, id=id_, type=UPDATED) for event, id_ in zip(identified, ids, strict=True)]
+    return [event._replace(id=id_, type=UPDATED) for event, id_ in zip(identified, ids, strict=True)]
 
 
 def readable_subject(user_id: str) -> str:

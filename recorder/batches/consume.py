@@ -1,8 +1,10 @@
 """Event batches out of Redis: read, store, project, mark, acknowledge, in that order.
 
-Whoever dies in between leaves the entry pending; it is taken up again and changes nothing that was done already.
+What is stored is projected and acknowledged while the next is being stored. Whoever dies in between leaves entries
+pending; they are taken up again and change nothing that was done already.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -14,6 +16,7 @@ from redis.exceptions import ResponseError
 from recorder import metrics
 from recorder.batches.entries import Entry, read_entry
 from recorder.ledger import Ledger
+from recorder.rows.customers import CustomerKey
 from recorder.states.project import Projector
 from recorder.stopping import run_to_end
 from wire import keys
@@ -26,8 +29,8 @@ ABANDONED_MS = 10_000
 
 _ENTRIES = 64
 """Entries of one stream in one read."""
-_EVENTS = 2000
-"""Events in one transaction, except that a batch stays whole."""
+_EVENTS = 5000
+"""Events in one transaction, except that a batch stays whole. Whoever is in many of them is read and written once."""
 _LOOK_FOR_ABANDONED_S = 5.0
 _MARKS_LIFE_S = 86_400
 """A spool that does not come for its marks sends its batches again, and finds new ones."""
@@ -48,9 +51,16 @@ class Consumer:
         self._projector = projector
         self._name = name
         self._looked_s = 0.0
+        self._following: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until cancelled, and then to the end of what has begun. Errors of Redis and Postgres come out."""
+        try:
+            await self._consume()
+        finally:
+            await run_to_end(self._followed())
+
+    async def _consume(self) -> None:
         while True:
             await create_groups(self._redis)
             try:
@@ -67,6 +77,7 @@ class Consumer:
         while entries := await self._read("0"):
             log.info("taking_up_own_entries", entries=len(entries))
             await self._process(entries)
+            await self._followed()
 
     async def _take_up_abandoned(self) -> None:
         if time.monotonic() - self._looked_s < _LOOK_FOR_ABANDONED_S:
@@ -75,6 +86,7 @@ class Consumer:
             while entries := await self._claim(stream):
                 log.info("taking_up_abandoned_entries", stream=stream, entries=len(entries))
                 await self._process(entries)
+                await self._followed()
         self._looked_s = time.monotonic()
 
     async def _read(self, after: str) -> list[Entry]:
@@ -90,9 +102,11 @@ class Consumer:
         )
         return [read_entry(stream.encode(), id_, fields) for id_, fields in claimed[1]]
 
-    async def _process(self, entries: Iterable[Entry]) -> None:
+    async def _process(self, entries: Sequence[Entry]) -> None:
         for part in _parts(entries):
             await run_to_end(self._record(part))
+        if not entries:
+            await self._followed()
 
     async def _record(self, entries: Sequence[Entry]) -> None:
         events = [event for entry in entries for event in entry.events]
@@ -100,8 +114,18 @@ class Consumer:
         await self._ledger.declare_lost([lost for entry in entries for lost in entry.lost])
         if events:
             metrics.LAG_MS.set(self._ledger.now_ms() - min(event.received_ms for event in events))
-        await self._projector.project(recorded.touched)
+        await self._followed()
+        self._following = asyncio.create_task(self._follow(entries, recorded.touched))
+
+    async def _follow(self, entries: Sequence[Entry], touched: Iterable[CustomerKey]) -> None:
+        await self._projector.project(touched)
         await self._acknowledge(entries)
+
+    async def _followed(self) -> None:
+        """Until what was stored last is in Redis and acknowledged. Raises what came in the way of that."""
+        following, self._following = self._following, None
+        if following is not None:
+            await following
 
     async def _acknowledge(self, entries: Iterable[Entry]) -> None:
         async with self._redis.pipeline(transaction=False) as pipeline:

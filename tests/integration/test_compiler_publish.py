@@ -3,6 +3,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import anyio
 import pytest
@@ -150,17 +151,46 @@ async def test_a_bundle_that_was_lost_is_written_again(redis: Redis) -> None:
     assert (await read_org(redis, ORG))[0].version == version(2)
 
 
-async def test_bytes_that_went_bad_are_written_again(redis: Redis) -> None:
+async def test_bytes_that_went_bad_are_written_again_when_all_is_written_anew(redis: Redis) -> None:
     made = compiled(version(1))
     [sha] = made.bundles
     await publish(redis, ORG, made)
     await redis.set(keys.bundle(ORG, sha), b"garbage")
-    await publish(redis, ORG, compiled(version(2)))
+    await publish(redis, ORG, compiled(version(2)), anew=True)
     assert (await read_org(redis, ORG))[0].version == version(2)
     await redis.delete(keys.manifest(ORG), keys.bundle(ORG, sha))
     await redis.hset(keys.manifest(ORG), "not", "text")
     await redis.hset(keys.bundle(ORG, sha), "not", "text")
-    await publish(redis, ORG, compiled(version(3)))
+    await publish(redis, ORG, compiled(version(3)), anew=True)
+    assert (await read_org(redis, ORG))[0].version == version(3)
+
+
+async def test_bundles_that_stand_are_not_sent_again(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[set[str]] = []
+    write = publish_module.write_bundles
+
+    async def writing(redis: Redis, org_id: UUID, bundles: Mapping[str, bytes]) -> None:
+        written.append(set(bundles))
+        await write(redis, org_id, bundles)
+
+    monkeypatch.setattr(publish_module, "write_bundles", writing)
+    first = compiled(version(1), message_row(1), message_row(2, audience_id=uuid(11)))
+    second = compiled(version(2), message_row(1), message_row(3, audience_id=uuid(11)))
+    await publish(redis, ORG, first)
+    await publish(redis, ORG, second)
+    assert written == [set(first.bundles), second.bundles.keys() - first.bundles.keys()]
+    assert len(written[1]) == 1
+    assert (await read_org(redis, ORG))[0].version == version(2)
+
+
+async def test_a_bundle_that_another_publish_retired_is_written_though_it_is_still_there(redis: Redis) -> None:
+    """It may be about to expire, and nobody looks at what no manifest names."""
+    made = compiled(version(1), message_row(1))
+    [sha] = made.bundles
+    await publish(redis, ORG, made)
+    await publish(redis, ORG, compiled(version(2), message_row(2)))
+    await redis.set(keys.bundle(ORG, sha), b"garbage", keepttl=True)
+    await publish(redis, ORG, compiled(version(3), message_row(1)))
     assert (await read_org(redis, ORG))[0].version == version(3)
 
 

@@ -14,6 +14,7 @@ from compiler.snapshot import take_snapshot
 from store import outbox
 from store.connect import create_engine
 from tests.support.compiler_rows import APPEARANCE, CONTENT, NOW_MS, Authored, author, insert_message
+from wire import codec
 from wire.bundle import Settings, Version
 from wire.problems import Problem
 
@@ -58,8 +59,8 @@ async def test_a_snapshot_has_the_orgs_published_messages_and_nothing_of_others(
     await other.add_audience(None)
     [row] = (await take_snapshot(postgres, mine.org_id, TERM)).messages
     assert (row.id, row.version, row.type, row.created_ms) == (published, 1, "modal", NOW_MS)
-    assert (row.content, row.appearance) == (dict(CONTENT), dict(APPEARANCE))
-    assert (row.trigger, row.frequency_cap) == ({"eventType": "a"}, {"maxImpressions": 1})
+    assert [codec.from_json(text) for text in (row.content, row.appearance)] == [CONTENT, APPEARANCE]
+    assert (row.trigger, row.frequency_cap) == ('{"eventType": "a"}', '{"maxImpressions": 1}')
     assert (row.starts_ms, row.ends_ms, row.slot, row.active, row.priority) == (1, 2, "s", False, 50)
 
 

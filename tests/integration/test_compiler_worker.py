@@ -14,12 +14,14 @@ from structlog.testing import capture_logs
 
 from compiler import worker
 from compiler.app import CompilerSettings, running
-from compiler.compile import Compiled, check, compile_org
+from compiler.check import check
+from compiler.compile import Compiled, compile_org
 from compiler.lease import Lease, Term
 from compiler.publish import UnreadableOrgError, publish, read_org
 from compiler.snapshot import take_snapshot
 from inapp.embedded import EmbeddedPostgres, EmbeddedRedis
 from service.health import Health, health_app
+from store import tables
 from store.connect import OUTBOX_CHANNEL, create_engine
 from store.migrate import upgrade_async
 from tests.support.compiler_rows import Authored, author
@@ -431,6 +433,62 @@ async def _has(redis: Redis, org: Authored, message_id: UUID) -> bool:
     return str(message_id) in await published(redis, org)
 
 
+@pytest.mark.parametrize("reconciles", [True, False])
+async def test_a_compiler_that_has_the_lease_again_publishes_what_is_there_now(
+    redis: Redis, postgres: AsyncEngine, org: Authored, reconciles: bool
+) -> None:
+    """Though it remembers what it compiled before another had it: its first org may be there before it looks around."""
+    audience = await org.add_audience({"trait": "n", "op": "eq", "value": 1})
+    edited, _ = await org.add_message(), await org.add_message(audience_id=audience)
+    await org.add_message(audience_id=await org.add_audience(None, "Static"))
+    leases = [Lease(postgres, name) for name in ("first", "second")]
+    first, second = (worker.Worker(postgres, redis, lease) for lease in leases)
+    for turn, (compiler, lease) in enumerate([(first, leases[0]), (second, leases[1]), (first, leases[0])]):
+        await lease.attempt()
+        assert lease.term is not None
+        if reconciles:
+            await compiler._reconcile_once()
+        await org.change_message(edited, priority=turn)
+        await change_rule(postgres, audience, value=[1, 5, True][turn])
+        await damage_every_bundle(redis, org)
+        await compiler._attempt(org.org_id, lease.term)
+        manifest, _ = await read_org(redis, org.org_id)  # all of it, also what this turn did not change
+        fresh = compile_org(await take_snapshot(postgres, org.org_id, lease.term), now_ms())
+        assert manifest.bundles == fresh.manifest.bundles
+        await lease.release()
+
+
+async def change_rule(postgres: AsyncEngine, audience_id: UUID, *, value: object) -> None:
+    change = tables.audiences.update().where(tables.audiences.c.id == audience_id)
+    async with postgres.begin() as connection:
+        await connection.execute(change.values(rule={"trait": "n", "op": "eq", "value": value}))
+
+
+async def damage_every_bundle(redis: Redis, org: Authored) -> None:
+    for key in await redis.keys(keys.bundle(org.org_id, "*")):
+        await redis.set(key, b"garbage", keepttl=True)
+
+
+async def test_an_edit_sends_only_the_bundle_that_it_changes(
+    redis: Redis, postgres: AsyncEngine, org: Authored
+) -> None:
+    audience = await org.add_audience(None)
+    edited, _ = await org.add_message(), await org.add_message(audience_id=audience)
+    lease = await lease_of(postgres)
+    assert lease.term is not None
+    compiler = worker.Worker(postgres, redis, lease)
+    await compiler._attempt(org.org_id, lease.term)
+    untouched = (await read_org(redis, org.org_id))[0].bundles[str(audience)]
+    await redis.set(keys.bundle(org.org_id, untouched), b"not sent again")
+    await org.change_message(edited, priority=1)
+    await compiler._attempt(org.org_id, lease.term)
+    assert await redis.get(keys.bundle(org.org_id, untouched)) == b"not sent again"
+    compiler._damaged.add(org.org_id)
+    await compiler._attempt(org.org_id, lease.term)
+    assert len((await read_org(redis, org.org_id))[1]) == 2
+    assert not compiler._damaged
+
+
 async def test_a_stale_compile_keeps_its_outbox_rows_and_says_why(
     settings: CompilerSettings, redis: Redis, org: Authored
 ) -> None:
@@ -472,10 +530,10 @@ async def test_an_org_that_fails_is_named_with_its_reason_and_stops_no_other(
 ) -> None:
     fails, reasons = await author(postgres), ["broken on purpose"]
 
-    def failing(snapshot: Any, at_ms: int) -> Any:
+    def failing(snapshot: Any, at_ms: int, before: Any) -> Any:
         if snapshot.org_id == fails.org_id and reasons:
             raise RuntimeError(reasons[0])
-        return compile_org(snapshot, at_ms)
+        return compile_org(snapshot, at_ms, before)
 
     monkeypatch.setattr(worker, "compile_org", failing)
     theirs, ours = await fails.add_message(), await org.add_message()
@@ -527,8 +585,8 @@ async def test_bundles_that_no_edge_would_take_are_not_published_and_the_last_on
             assert await published(redis, org) == [str(message_id)]
 
 
-def _check_a_wrong_count(compiled: Compiled) -> None:
-    check(replace(compiled, manifest=replace(compiled.manifest, message_count=99)))
+def _check_a_wrong_count(compiled: Compiled, before: Any) -> None:
+    check(replace(compiled, manifest=replace(compiled.manifest, message_count=99)), before)
 
 
 async def test_redis_that_comes_late_or_goes_away_costs_only_time(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from edge.users import Users
+from edge.users import Entry, Users
 from inapp.embedded import EmbeddedRedis
 from tests.support.edges import RunningEdge, edge_on
 from tests.support.polling import eventually_async
@@ -443,7 +443,7 @@ async def test_a_fetch_that_was_waiting_for_a_state_while_its_rules_changed_read
     await edge.track(org, "viewed", userId="ada")
     read, reads = Users.get, 0
 
-    async def get_slowly(users: Users, *asked: Any) -> list[UserState | None]:
+    async def get_slowly(users: Users, *asked: Any) -> list[Entry | None]:
         nonlocal reads
         reads += 1
         states = await read(users, *asked)

@@ -1,10 +1,13 @@
 """The fast lane: the bytes of the framework's routes, and a connection that behaves as uvicorn's does."""
 
 import asyncio
+import gc
 import json
 import re
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +151,19 @@ async def test_pipelined_answers_come_in_order_though_the_first_has_to_wait(
     health = request("GET", "/healthz", headers={"X-Request-Id": "health"})
     async with fast.connection() as connection:
         connection.send(slow + hot + health + hot + slow[: len(slow) // 2])
-        await asyncio.sleep(0.05)
+        await eventually_async(lambda: equals_now(reads_on(fast), False))
         connection.send(slow[len(slow) // 2 :])
         gate.set()
         answers = [await connection.response() for _ in range(5)]
     assert [re.findall(rb"x-request-id: (\w+)", answer) for answer in answers] == [
         [b"new"], [b"ada"], [b"health"], [b"ada"], [b"new"]
     ]  # fmt: skip
+
+
+def reads_on(server: Server) -> bool:
+    """Whether the server still takes bytes from its one client."""
+    (protocol,) = server.uvicorn.server_state.connections
+    return not protocol.flow.read_paused
 
 
 async def test_a_request_that_comes_in_pieces_is_answered_like_a_whole_one(org: Publisher, fast: Server) -> None:
@@ -265,6 +274,29 @@ async def test_a_client_that_leaves_in_the_middle_does_no_harm(
     await eventually_async(lambda: equals_now(fast.uvicorn.server_state.connections, set()))
     assert not fast.uvicorn.server_state.tasks
     assert (await fast.exchange(whole)).startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_a_connection_leaves_nothing_behind(org: Publisher, fast: Server) -> None:
+    """Nothing that only a search for circles of references would find: that is made once an hour."""
+    sent = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+    gc.collect()
+    gc.disable()
+    try:
+        for requests_sent in (sent, sent * 3, sent[:-5], request("GET", "/healthz")):
+            async with fast.connection() as connection:
+                connection.send(requests_sent)
+                await asyncio.sleep(0.05)
+                (protocol,) = fast.uvicorn.server_state.connections
+                left = weakref.ref(protocol)
+                del protocol
+            await eventually_async(lambda: equals_now(fast.uvicorn.server_state.connections, set()))
+            await eventually_async(partial(has_gone, left))
+    finally:
+        gc.enable()
+
+
+async def has_gone(left: weakref.ref[Any]) -> bool:
+    return left() is None
 
 
 async def equals_now(found: object, expected: object) -> bool:

@@ -148,7 +148,7 @@ def comparable(state: UserState | None) -> UserState | None:
     if state is None:
         return None
     seen = {
-        message_id: replace(each, clicks=min(each.clicks, 1), dismissals=min(each.dismissals, 1))
+        message_id: each._replace(clicks=min(each.clicks, 1), dismissals=min(each.dismissals, 1))
         for message_id, each in state.seen.items()
     }
     kept = {feature.id: feature.kept for feature in FEATURES}

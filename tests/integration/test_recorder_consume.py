@@ -182,22 +182,25 @@ async def test_two_recorders_share_the_streams_and_the_totals_are_exact(world: W
         assert (await world.known_state(subject)).seen[str(message_id)].impressions == impressions
 
 
+@pytest.mark.parametrize("step", ["record", "project"])
 async def test_a_recorder_that_is_told_to_stop_finishes_the_batch_in_hand(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     spool = uuid4()
-    stored, go_on = asyncio.Event(), asyncio.Event()
-    project = world.projector.project
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    does: Any = world.ledger if step == "record" else world.projector
+    do = getattr(does, step)
 
-    async def slowly(touched: Any) -> None:
-        stored.set()
+    async def slowly(what: Any) -> Any:
+        begun.set()
         await go_on.wait()
-        await project(touched)
+        return await do(what)
 
-    monkeypatch.setattr(world.projector, "project", slowly)
+    monkeypatch.setattr(does, step, slowly)
     await world.ship(EventBatch(spool, 1, (world.identify("ada"),)))
     task = asyncio.create_task(world.consumer().run())
-    await asyncio.wait_for(stored.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.sleep(0.05)
     task.cancel()
     await asyncio.sleep(0.05)
     go_on.set()
@@ -205,6 +208,51 @@ async def test_a_recorder_that_is_told_to_stop_finishes_the_batch_in_hand(
     assert task.cancelled()
     assert await marks(world, spool) == {1}
     assert await pending(world) == 0
+    assert await world.state("u:ada")
+
+
+async def test_the_next_batch_is_stored_while_the_last_is_projected(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = uuid4()
+    go_on = asyncio.Event()
+    project = world.projector.project
+
+    async def slowly(touched: Any) -> None:
+        await go_on.wait()
+        await project(touched)
+
+    monkeypatch.setattr(world.projector, "project", slowly)
+    async with at_work(world.consumer()):
+        for number in range(2):
+            await world.ship(EventBatch(spool, number, (world.identify(f"user{number}"),)))
+            await eventually_async(lambda stored=number + 1: has_stored(world, stored))
+        assert await marks(world, spool) == set()
+        go_on.set()
+        await eventually_async(marked(world, spool, {0, 1}))
+    assert await world.state("u:user0")
+    assert await world.state("u:user1")
+
+
+async def has_stored(world: World, count: int) -> bool:
+    return await world.count("events") == count
+
+
+async def test_what_could_not_be_projected_is_taken_up_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = uuid4()
+
+    async def failing(_touched: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.projector, "project", failing)
+        await world.ship(EventBatch(spool, 1, (world.identify("ada"),)))
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(world.consumer().run(), 10)
+    assert await world.count("events") == 1
+    assert await marks(world, spool) == set()
+    async with at_work(world.consumer()):
+        await eventually_async(marked(world, spool, {1}))
     assert await world.state("u:ada")
 
 
@@ -219,8 +267,8 @@ async def test_batches_of_one_spool_are_applied_in_their_order(world: World) -> 
 
 
 def test_large_batches_stay_whole_and_small_ones_share_a_transaction() -> None:
-    sizes = [1500, 400, 200, 5000, 1, 1]
+    sizes = [4500, 400, 200, 7000, 1, 1]
     one = events.Event(uuid4(), uuid4(), "paid", "ada", None, 0, 0)
     entries = [Entry(b"", b"", None, events=(one,) * size) for size in sizes]
     parts = [[len(entry.events) for entry in part] for part in consume._parts(entries)]
-    assert parts == [[1500, 400], [200], [5000], [1, 1]]
+    assert parts == [[4500, 400], [200], [7000], [1, 1]]

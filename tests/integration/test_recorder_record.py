@@ -1,7 +1,6 @@
 import asyncio
 import random
 from collections import Counter
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -107,7 +106,7 @@ async def test_traits_are_last_write_wins_in_whatever_order_they_come(world: Wor
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
         org_id = uuid4()
         for place in order:
-            await world.record(replace(writes[place], org_id=org_id))
+            await world.record(writes[place]._replace(org_id=org_id))
         state = await world.state("u:ada", org_id)
         assert state is not None
         assert state.traits == {"plan": "pro", "age": 4}

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from edge.app import EdgeSettings, create_app
+from edge.app import create_app
+from edge.settings import EdgeSettings
 from inapp.embedded.ports import free_port
 from service.serve import serve
 from service.settings import load_settings

@@ -23,6 +23,7 @@ KEY = b"\x01" * 32
 
 CONTENT: Mapping[str, Any] = {"title": "Go Pro", "body": "More of everything", "ctaText": None, "dismissible": True}
 APPEARANCE: Mapping[str, Any] = {"position": "center", "theme": "auto", "backgroundColor": "#112233", "anchor": None}
+_JSON_COLUMNS = ("content", "appearance", "trigger", "frequency_cap")
 
 
 def uuid(number: int) -> UUID:
@@ -30,7 +31,7 @@ def uuid(number: int) -> UUID:
 
 
 def message_row(number: int = 1, **changes: Any) -> MessageRow:
-    """A modal for everyone, published and active, but for `changes`."""
+    """A modal for everyone, published and active, but for `changes`, where JSON columns are the values in them."""
     fields: dict[str, Any] = {
         "id": uuid(number),
         "version": 1,
@@ -48,7 +49,12 @@ def message_row(number: int = 1, **changes: Any) -> MessageRow:
         "slot": None,
         "created_ms": NOW_MS - 1000 + number,
     }
-    return MessageRow(**(fields | changes))
+    return MessageRow(**{name: as_stored(name, value) for name, value in (fields | changes).items()})
+
+
+def as_stored(name: str, value: Any) -> Any:
+    """JSON columns are text; a text that is given for one is what stands there."""
+    return json.dumps(value) if name in _JSON_COLUMNS and not isinstance(value, str | None) else value
 
 
 def audience_row(number: int, rule: object, name: str | None = None, *, preparing: bool = False) -> StoredAudience:

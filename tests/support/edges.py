@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from edge.app import Edge, EdgeSettings, http_app, running
+from edge.app import Edge, http_app, running
+from edge.settings import EdgeSettings
 from service.clock import NowMs
 from service.health import Health
 from tests.support.publishing import Publisher

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from compiler.compile import Compiled, check, compile_org
+from compiler.check import check
+from compiler.compile import Compiled, compile_org
 from compiler.snapshot import MessageRow, Snapshot
 from engine.audiences import StoredAudience
 from engine.table import TableError
@@ -409,24 +410,21 @@ def test_the_same_rows_make_the_same_bytes_in_whatever_order_they_and_their_keys
 
 
 def _with_keys_reversed(row: MessageRow) -> MessageRow:
-    return replace(
-        row,
-        content=_reversed(row.content),
-        appearance=_reversed(row.appearance),
-        trigger=_reversed(row.trigger),
+    return row._replace(
+        content=_reversed(row.content), appearance=_reversed(row.appearance), trigger=_reversed(row.trigger or "{}")
     )
 
 
-def _reversed(value: object) -> dict[str, Any]:
-    assert isinstance(value, dict)
-    return dict(reversed(value.items()))
+def _reversed(json_text: str) -> str:
+    value = codec.from_json(json_text)
+    return codec.to_json(dict(reversed(value.items()))).decode()
 
 
 def test_a_change_of_one_message_changes_only_the_bundle_of_its_audience() -> None:
     audiences = [audience_row(11, FREE)]
     rows = [message_row(1), message_row(2, audience_id=uuid(11))]
     before = compiled(*rows, audiences=audiences).manifest.bundles
-    after = compiled(rows[0], replace(rows[1], priority=99), audiences=audiences).manifest.bundles
+    after = compiled(rows[0], rows[1]._replace(priority=99), audiences=audiences).manifest.bundles
     assert after[EVERYONE] == before[EVERYONE]
     assert after[str(uuid(11))] != before[str(uuid(11))]
 

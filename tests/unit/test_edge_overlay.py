@@ -1,5 +1,6 @@
 """Acknowledged events over states, until the states have them."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import orjson
@@ -7,9 +8,10 @@ import pytest
 
 from edge.overlay import ORG_SHARE, Overlay
 from edge.people import NOTHING_KNOWN, People, Who
-from edge.users import Entry
+from edge.users import Entry, Key
 from engine.features import FeatureIndex
 from engine.state import with_events
+from engine.steps import finish
 from tests.support.spooling import event
 from wire.events import IDENTIFIED, IMPRESSION, Event
 from wire.features import Feature
@@ -30,6 +32,14 @@ def claim(user_id: str = "ada", anonymous_id: str = "x") -> Event:
     return event(IDENTIFIED, user_id=user_id, anonymous_id=anonymous_id, properties=b'{"plan":"gold"}')
 
 
+def add(overlay: Overlay, number: int, events: Sequence[Event]) -> None:
+    finish(overlay.adding(number, events))
+
+
+def drop(overlay: Overlay, number: int) -> None:
+    finish(overlay.dropping(number))
+
+
 def laid(overlay: Overlay, subject: str = "u:ada") -> list[tuple[UUID, int]]:
     return [(each.id, each.occurred_ms) for each in overlay.events((ORG, subject))]
 
@@ -45,73 +55,109 @@ def room_for(events: int, properties_bytes: int = 2) -> int:
 
 def test_events_are_found_by_org_and_subject() -> None:
     overlay, seen = Overlay(), impression()
-    overlay.add(1, [seen, impression(user_id="bob"), impression(org_id=UUID(int=8))])
+    add(overlay, 1, [seen, impression(user_id="bob"), impression(org_id=UUID(int=8))])
     assert laid(overlay) == [(seen.id, 5)]
     assert overlay.events((ORG, "u:nobody")) == []
 
 
 def test_what_no_rule_looks_at_is_not_kept() -> None:
     overlay = Overlay()
-    overlay.add(1, [event("report.exported", properties=b'{"pages":3}', context=b'{"os":"ios"}', session_id="s")])
+    add(overlay, 1, [event("report.exported", properties=b'{"pages":3}', context=b'{"os":"ios"}', session_id="s")])
     (kept,) = overlay.events((ORG, "u:ada"))
     assert (kept.type, kept.properties, kept.occurred_ms) == ("report.exported", b'{"pages":3}', 5)
-    assert (kept.context, kept.session_id) == (b"{}", None)
+    assert not hasattr(kept, "context")
 
 
 def test_past_a_limit_events_that_are_only_counted_are_not_kept_and_the_others_are() -> None:
     overlay = Overlay(room_for(2))
-    overlay.add(1, [event("a"), impression()])
-    overlay.add(2, [event("b"), event("c"), claim(), impression()])
+    add(overlay, 1, [event("a"), impression()])
+    add(overlay, 2, [event("b"), event("c"), claim(), impression()])
     assert types(overlay) == ["a", IMPRESSION, "b", IDENTIFIED, IMPRESSION]
-    overlay.drop(1)
-    overlay.drop(1)
-    overlay.add(3, [event("d"), event("e")])
+    drop(overlay, 1)
+    drop(overlay, 1)
+    add(overlay, 3, [event("d"), event("e")])
     assert types(overlay) == ["b", IDENTIFIED, IMPRESSION, "d"]
 
 
 def test_large_events_leave_less_room() -> None:
     overlay = Overlay(room_for(2, properties_bytes=30_000))
-    overlay.add(1, [event(properties=b'{"x":"%b"}' % (b"y" * 29_992)) for _ in range(3)])
+    add(overlay, 1, [event(properties=b'{"x":"%b"}' % (b"y" * 29_992)) for _ in range(3)])
     assert len(laid(overlay)) == 2
 
 
 def test_an_org_that_floods_an_edge_leaves_room_to_the_others_until_all_have_theirs() -> None:
     overlay = Overlay(room_for(2))
     others = [UUID(int=number) for number in range(100, 100 + ORG_SHARE)]
-    overlay.add(1, [event() for _ in range(100)])
-    overlay.add(2, [event(org_id=org_id) for org_id in others for _ in range(2)])
+    add(overlay, 1, [event() for _ in range(100)])
+    add(overlay, 2, [event(org_id=org_id) for org_id in others for _ in range(2)])
     assert [len(types(overlay, org_id)) for org_id in (ORG, *others)] == [2, 2, 2, 2, 0]
-    overlay.drop(1)
-    overlay.add(3, [event(org_id=others[-1]) for _ in range(3)])
+    drop(overlay, 1)
+    add(overlay, 3, [event(org_id=others[-1]) for _ in range(3)])
     assert len(types(overlay, others[-1])) == 2
     for number in (2, 3):
-        overlay.drop(number)
-    assert (overlay._all_bytes, overlay._bytes) == (0, {})
+        drop(overlay, number)
+    assert (overlay._all_bytes, overlay._orgs) == (0, {})
 
 
 def test_of_one_customer_the_newest_are_laid_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.overlay.MOST_OF_ONE", 3)
     overlay = Overlay()
     for number in (1, 2, 3):
-        overlay.add(number, [event(f"{number}a"), event(f"{number}b")])
+        add(overlay, number, [event(f"{number}a"), event(f"{number}b")])
     assert types(overlay) == ["2b", "3a", "3b"]
+
+
+def test_what_is_laid_over_counts_before_the_rest_of_its_batch_is() -> None:
+    changed: list[Key] = []
+    overlay = Overlay(on_change=changed.append)
+    steps = overlay.adding(1, [event(user_id=f"user{number}") for number in range(100)])
+    next(steps)
+    early = len(changed)
+    assert 0 < early < 100
+    assert changed == [key for key in changed if overlay.events(key)]
+    finish(steps)
+    assert len(changed) == len(overlay.subjects(1)) == 100
+
+
+def test_who_is_lifted_off_no_longer_counts_though_the_rest_of_the_batch_does() -> None:
+    changed: list[Key] = []
+    overlay = Overlay(on_change=changed.append)
+    add(overlay, 1, [event(user_id=f"user{number % 10}") for number in range(100)])
+    changed.clear()
+    steps = overlay.dropping(1)
+    next(steps)
+    (lifted,) = changed
+    assert overlay.events(lifted) == []
+    assert sum(len(overlay.events((ORG, f"u:user{number}"))) for number in range(10)) == 90
+    finish(steps)
+    assert len(changed) == 10
+
+
+def test_everyone_whom_an_event_concerns_is_told_of_once_in_a_while() -> None:
+    changed: list[Key] = []
+    overlay = Overlay(on_change=changed.append)
+    add(overlay, 1, [event() for _ in range(20)])
+    assert changed == [(ORG, "u:ada")]
+    add(overlay, 2, [claim()])
+    drop(overlay, 2)
+    assert sorted(changed[1:]) == [(ORG, "a:x"), (ORG, "a:x"), (ORG, "u:ada"), (ORG, "u:ada")]
 
 
 def test_an_event_that_was_sent_twice_counts_once() -> None:
     overlay, seen = Overlay(), impression()
-    overlay.add(1, [seen])
-    overlay.add(2, [impression(occurred_ms=6, id=seen.id)])
+    add(overlay, 1, [seen])
+    add(overlay, 2, [impression(occurred_ms=6, id=seen.id)])
     assert laid(overlay) == [(seen.id, 5)]
 
 
 def test_an_event_that_is_sent_again_counts_no_second_time_once_the_first_is_recorded() -> None:
     """Also when it was sent again before that, and is only recorded later."""
     overlay, first = Overlay(), event(occurred_ms=5)
-    overlay.add(1, [first])
-    overlay.add(2, [event(occurred_ms=6, id=first.id)])
-    overlay.drop(1)
+    add(overlay, 1, [first])
+    add(overlay, 2, [event(occurred_ms=6, id=first.id)])
+    drop(overlay, 1)
     assert laid(overlay) == []
-    overlay.add(3, [event(occurred_ms=7, id=first.id), event("other")])
+    add(overlay, 3, [event(occurred_ms=7, id=first.id), event("other")])
     assert types(overlay) == ["other"]
 
 
@@ -119,31 +165,31 @@ def test_only_the_latest_recorded_events_are_known_again(monkeypatch: pytest.Mon
     monkeypatch.setattr("edge.overlay.MOST_RECORDED", 2)
     overlay, sent = Overlay(), [event(str(number)) for number in range(3)]
     for number in (0, 1):
-        overlay.add(number, [sent[number]])
-        overlay.drop(number)
-    overlay.add(2, [sent[0]])
-    overlay.drop(2)
-    overlay.add(3, [sent[2]])
-    overlay.drop(3)
-    overlay.add(4, sent)
+        add(overlay, number, [sent[number]])
+        drop(overlay, number)
+    add(overlay, 2, [sent[0]])
+    drop(overlay, 2)
+    add(overlay, 3, [sent[2]])
+    drop(overlay, 3)
+    add(overlay, 4, sent)
     assert types(overlay) == ["1"]
 
 
 def test_dropping_a_batch_leaves_the_others() -> None:
     overlay, first, second = Overlay(), impression(1), impression(2)
-    overlay.add(1, [first])
-    overlay.add(2, [second])
-    overlay.drop(1)
+    add(overlay, 1, [first])
+    add(overlay, 2, [second])
+    drop(overlay, 1)
     assert laid(overlay) == [(second.id, 2)]
-    overlay.drop(2)
-    overlay.drop(2)
+    drop(overlay, 2)
+    drop(overlay, 2)
     assert len(overlay) == 0
-    assert (overlay._by_subject, overlay._ids) == ({}, set())
+    assert (overlay._orgs, overlay._batches, overlay._ids) == ({}, {}, set())
 
 
 def test_a_claim_concerns_both_the_user_and_the_anonymous_visitor() -> None:
     overlay = Overlay()
-    overlay.add(1, [claim()])
+    add(overlay, 1, [claim()])
     assert overlay.subjects(1) == {(ORG, "u:ada"), (ORG, "a:x")}
     assert overlay.claims((ORG, "u:ada")) == ["x"]
     assert overlay.claims((ORG, "a:x")) == []
@@ -169,6 +215,8 @@ class States:
 VIEWED = "viewed"
 FEATURE = Feature(VIEWED, (), 3)
 FEATURES = FeatureIndex([FEATURE])
+NO_TRAITS = b"{}"
+"""What is read of a state that is decoded."""
 
 
 def viewed(occurred_ms: int, **fields: object) -> Event:
@@ -213,14 +261,14 @@ class TestPeople:
 
     async def test_what_a_listed_alias_just_did_is_the_users(self) -> None:
         overlay = Overlay()
-        overlay.add(1, [impression(9, user_id=None, anonymous_id="x")])
+        add(overlay, 1, [impression(9, user_id=None, anonymous_id="x")])
         ada = UserState(rev=2, seen=seen_once(2).seen, aliases=frozenset({"x"}))
         state = await self.state(overlay, States(u_ada=ada), "ada", "x")
         assert state is not None and state.seen[MESSAGE].impressions == 2
 
     async def test_a_claim_just_made_counts_without_the_anonymous_id(self) -> None:
         overlay = Overlay()
-        overlay.add(1, [claim()])
+        add(overlay, 1, [claim()])
         state = await self.state(overlay, States(a_x=seen_once(2)), "ada", None)
         assert state is not None and state.seen[MESSAGE].impressions == 1
         assert state.traits == {"plan": "gold"}
@@ -228,7 +276,7 @@ class TestPeople:
     @pytest.mark.parametrize("listed", [0, 60, MOST_ALIASES])
     async def test_no_more_claims_count_than_a_user_may_have_aliases(self, listed: int) -> None:
         overlay = Overlay()
-        overlay.add(1, [claim(anonymous_id=f"x{n}") for n in range(MOST_ALIASES + 50)])
+        add(overlay, 1, [claim(anonymous_id=f"x{n}") for n in range(MOST_ALIASES + 50)])
         ada = UserState(rev=2, aliases=frozenset(f"x{n}" for n in range(listed)))
         visitors = {f"a_x{n}": seen_once(n) for n in range(MOST_ALIASES + 50)}
         state = await self.state(overlay, States(u_ada=ada, **visitors), "ada", None)
@@ -243,7 +291,7 @@ class TestPeople:
 
     async def test_events_just_acknowledged_are_in_the_rings_of_users_and_visitors(self) -> None:
         overlay = Overlay()
-        overlay.add(1, [viewed(7), viewed(5), viewed(8, user_id=None, anonymous_id="x"), event("other")])
+        add(overlay, 1, [viewed(7), viewed(5), viewed(8, user_id=None, anonymous_id="x"), event("other")])
         ada = await self.state(overlay, States(u_ada=with_ring(5)), "ada", None)
         visitor = await self.state(overlay, States(a_x=with_ring(6)), None, "x")
         assert ada is not None and ada.rings == {FEATURE.id: (7, 5)}
@@ -251,8 +299,8 @@ class TestPeople:
 
     async def test_the_rings_of_a_visitor_count_for_the_user_before_the_claim_is_projected_and_after(self) -> None:
         overlay = Overlay()
-        overlay.add(1, [viewed(8, user_id=None, anonymous_id="x")])
-        overlay.add(2, [claim(), viewed(9)])
+        add(overlay, 1, [viewed(8, user_id=None, anonymous_id="x")])
+        add(overlay, 2, [claim(), viewed(9)])
         before = States(u_ada=with_ring(3), a_x=with_ring(8, 6))
         ring = {FEATURE.id: (9, 8, 6, 3)}
         for who in (("ada", "x"), ("ada", None)):
@@ -265,7 +313,7 @@ class TestPeople:
 
     async def test_events_of_one_millisecond_under_both_names_are_two(self) -> None:
         overlay = Overlay()
-        overlay.add(1, [viewed(8, user_id=None, anonymous_id="x"), claim(), viewed(8)])
+        add(overlay, 1, [viewed(8, user_id=None, anonymous_id="x"), claim(), viewed(8)])
         for states in (States(), States(u_ada=UserState(aliases=frozenset({"x"})))):
             state = await self.state(overlay, states, "ada", "x")
             assert state is not None and state.rings == {FEATURE.id: (8, 8)}
@@ -274,13 +322,14 @@ class TestPeople:
         read: list[bytes] = []
 
         def from_json(data: bytes) -> object:
-            read.append(data)
+            if data != NO_TRAITS:
+                read.append(data)
             return orjson.loads(data)
 
         monkeypatch.setattr("engine.state.codec.from_json", from_json)
         overlay = Overlay()
-        overlay.add(1, [viewed(moment, properties=b'{"n":%d}' % (moment % 2)) for moment in range(1, 11)])
-        overlay.add(2, [impression(moment) for moment in (1, 2)])
+        add(overlay, 1, [viewed(moment, properties=b'{"n":%d}' % (moment % 2)) for moment in range(1, 11)])
+        add(overlay, 2, [impression(moment) for moment in (1, 2)])
         (where,) = parse_where([{"property": "n", "op": "eq", "value": 1}])
         odd, anything = Feature(VIEWED, (where,), 3), Feature(ANY_EVENT, (), 3)
         plain, conditional = FeatureIndex([FEATURE, anything]), FeatureIndex([FEATURE, odd])
@@ -299,10 +348,10 @@ class TestPeople:
         class Slow(States):
             async def get(self, org_id: UUID, subjects: list[str]) -> list[Entry | None]:
                 read = await super().get(org_id, subjects)
-                overlay.drop(1)
+                drop(overlay, 1)
                 return read
 
         for who in (("ada", None), ("ada", "x")):
-            overlay.add(1, [impression()])
+            add(overlay, 1, [impression()])
             state = await self.state(overlay, Slow(), *who)
             assert state is not None and state.seen[MESSAGE].impressions == 1

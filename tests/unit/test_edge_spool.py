@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from edge.spool import Spool, SpooledBatch, SpoolError, SpoolFullError
+from edge.spool import Committed, OnCommit, Spool, SpooledBatch, SpoolError, SpoolFullError
+from engine.steps import Steps
 from tests.support.spooling import event
 from wire.events import EventBatch
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def spool_in(
-    folder: Path, *, max_bytes: int = 1_000_000, on_commit: Callable[[EventBatch], None] = lambda batch: None
+    folder: Path, *, max_bytes: int = 1_000_000, on_commit: OnCommit = lambda batch: None
 ) -> AsyncIterator[tuple[Spool, list[SpooledBatch]]]:
     spool = Spool(folder, max_bytes, on_commit)
     stored = await spool.open()
@@ -67,6 +68,82 @@ async def test_the_batch_is_handed_on_before_anyone_is_told(tmp_path: Path) -> N
         assert len(batches) == 1
 
 
+async def test_the_steps_that_the_hand_over_takes_are_made_before_anyone_is_told(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def steps(batch: EventBatch) -> Steps[None]:
+        for number in range(1_000):
+            made.append(number)
+            yield
+
+    async with spool_in(tmp_path, on_commit=steps) as (spool, _):
+        await spool.append([event()])
+        assert len(made) == 1_000
+
+
+async def test_the_batch_that_is_handed_on_is_the_one_on_disk(tmp_path: Path) -> None:
+    batches: list[Committed] = []
+    async with spool_in(tmp_path, on_commit=batches.append) as (spool, _):
+        await asyncio.gather(spool.append([event(received_ms=7), event()]), spool.append([event(received_ms=9)]))
+        assert [batch.stored for batch in batches] == await spool.read(0, 1_000_000)
+        assert (batches[0].accepted_ms, batches[0].encode()) == (9, batches[0].body)
+
+
+async def test_what_comes_while_a_batch_is_made_is_in_the_next(tmp_path: Path) -> None:
+    batches: list[EventBatch] = []
+    late: list[asyncio.Task[None]] = []
+
+    def on_commit(batch: EventBatch) -> None:
+        batches.append(batch)
+        if batch.number == 1:
+            late.extend(asyncio.create_task(spool.append([event(f"late{number}")])) for number in range(20))
+
+    async with spool_in(tmp_path, on_commit=on_commit) as (spool, _):
+        await spool.append([event("first")])
+        await asyncio.gather(*late)
+    assert [each.type for batch in batches for each in batch.events][1:] == [f"late{number}" for number in range(20)]
+    assert len(batches) == 2
+
+
+async def test_a_large_group_is_several_batches(tmp_path: Path) -> None:
+    batches: list[EventBatch] = []
+    big = [event(properties=b'"' + b"x" * 30_000 + b'"') for _ in range(5)]
+    async with spool_in(tmp_path, max_bytes=10_000_000, on_commit=batches.append) as (spool, _):
+        await asyncio.gather(*(spool.append(big) for _ in range(4)))
+    assert [len(batch.events) for batch in batches] == [10, 10]
+
+
+async def test_whoever_no_longer_waits_holds_nobody_up(tmp_path: Path) -> None:
+    async with spool_in(tmp_path) as (spool, _):
+        gone = asyncio.create_task(spool.append([event("gone")]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await spool.append([event("stays")])
+        assert [each.type for each in EventBatch.decode((await spool.read(0, 1))[0].body).events] == ["gone", "stays"]
+
+
+async def test_what_waits_at_the_end_is_committed(tmp_path: Path) -> None:
+    async with spool_in(tmp_path) as (spool, _):
+        waiting = [asyncio.create_task(spool.append([event()])) for _ in range(20)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    async with spool_in(tmp_path) as (_, stored):
+        assert sum(batch.event_count for batch in stored) == 20
+
+
+async def test_a_hand_over_that_fails_breaks_the_spool_and_nobody_waits(tmp_path: Path) -> None:
+    def fail(batch: EventBatch) -> None:
+        raise ValueError("made up")
+
+    async with spool_in(tmp_path, on_commit=fail) as (spool, _):
+        outcomes = await asyncio.gather(*(spool.append([event()]) for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [SpoolError] * 3
+        with pytest.raises(SpoolError, match="made up"):
+            await spool.broken
+        with pytest.raises(SpoolError):
+            await spool.append([event()])
+
+
 async def test_a_number_is_never_used_twice(tmp_path: Path) -> None:
     async with spool_in(tmp_path) as (spool, _):
         await spool.append([event()])
@@ -105,7 +182,7 @@ async def test_a_full_spool_refuses_until_there_is_room(tmp_path: Path) -> None:
 
 async def test_the_bound_counts_what_is_still_on_its_way(tmp_path: Path) -> None:
     big = event(properties=b'"' + b"x" * 600 + b'"')
-    async with spool_in(tmp_path, max_bytes=2_000) as (spool, _):
+    async with spool_in(tmp_path, max_bytes=1_900) as (spool, _):
         outcomes = await asyncio.gather(*(spool.append([big]) for _ in range(10)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes].count(SpoolFullError) == 8
 
@@ -182,7 +259,7 @@ async def test_a_full_disk_refuses_and_recovers(
 
 async def test_every_commit_is_synced(tmp_path: Path) -> None:
     async with spool_in(tmp_path) as (spool, _):
-        pragmas = await spool._call(
+        pragmas = await spool._file.call(
             lambda connection: [
                 connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
             ]

@@ -98,7 +98,7 @@ VALUES: dict[str, Encoded] = {
     "event-batch": BATCH,
     "marker": MARKER,
 }
-EARLIER: dict[str, Encoded] = {"user-state-format-1": replace(STATE, rings={})}
+EARLIER: dict[str, Encoded] = {"user-state-format-1": replace(STATE, rings={}), "user-state-format-2": STATE}
 """What is still read and no longer written."""
 
 by_name = pytest.mark.parametrize("name", VALUES)

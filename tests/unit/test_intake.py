@@ -115,6 +115,29 @@ def test_without_an_id_a_blind_resend_is_the_same_event_and_twins_in_one_request
     assert len({event.id for event in first}) == 3
 
 
+def test_ids_are_the_same_in_every_version() -> None:
+    """Else what was sent before an upgrade, and is sent again after it, counts twice."""
+    when = "2026-01-02T03:04:05.678Z"
+    mixed: dict[str, Any] = {"b": 1, "a": [1.5, None, True, "ü", {"z": {}, "y": 2**53}]}
+    deep: dict[str, Any] = {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": []}}}}}}}}
+    identified = {
+        "393ec46d-79d9-8c9a-9edf-b5cb63f8360d": raw(id="1"),
+        "58f5cfe5-d478-84d5-8f38-ba367bbf5e10": raw(id="ü-1", anonymousId="x"),
+        "58054ed3-40ba-847c-affa-62c3d3882dc1": {"eventType": "a", "anonymousId": "Zoë", "id": "1"},
+        "b8f984f5-08ba-8738-becb-f72b50afc31b": {"eventType": "a", "sessionId": "s-1", "timestamp": when},
+        "09185bc1-bd9b-84fc-9a0a-f5b671fdb902": raw(timestamp=when),
+        "8efc2336-15a5-8446-aa85-499fa5a10b80": raw(timestamp=when),
+        "f0159108-1968-8509-867e-e120974b8bdf": raw(timestamp=when, identityToken="t", apiKey="k"),
+        "e7f8ec8a-6f73-81d7-8222-a123c227de4e": raw(
+            timestamp=1_767_225_600_000, properties=mixed, context={"os": "ios"}, consent=["b", "a"], unknown=None
+        ),
+        "db2655bf-ca74-81f7-b241-0f3bfc2202b8": raw(timestamp=when, properties=deep),
+        "c221c5c1-4c45-8ba2-aa8a-69ee24fa1efe": raw(timestamp=when, properties={"text": "\\u0000 {{{{{{{{{{{["}),
+        "374708ff-f771-8dd5-979e-c875d56cd228": raw(),
+    }
+    assert [str(event.id) for event in taken(*identified.values())] == list(identified)
+
+
 def test_the_same_content_in_two_orgs_is_two_events() -> None:
     event = raw(timestamp="2026-01-02T03:04:05.678Z")
     assert taken(event)[0].id != taken(event, at=source(OTHER_ORG))[0].id

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -58,7 +57,7 @@ def test_an_entry_without_fields_was_deleted_and_loses_nothing() -> None:
     ],
 )
 def test_fields_of_the_wrong_type_make_a_batch_unreadable(changed: dict[str, Any]) -> None:
-    batch = EventBatch(SPOOL, 7, (replace(EVENT, **changed),))
+    batch = EventBatch(SPOOL, 7, (EVENT._replace(**changed),))
     entry = read_entry(b"s", b"1-0", fields(batch))
     assert (entry.events, len(entry.lost), entry.batch) == ((), 1, (SPOOL, 7))
 

@@ -87,7 +87,7 @@ def test_an_impression_counts_once_and_the_newest_come_first() -> None:
 
 
 def test_two_impressions_of_one_millisecond_are_two() -> None:
-    twins = [replace(about_message(IMPRESSION, 9), id=UUID(int=number)) for number in (1, 2)]
+    twins = [about_message(IMPRESSION, 9)._replace(id=UUID(int=number)) for number in (1, 2)]
     once = with_events(UserState(), twins)
     assert once.seen == {MESSAGE: Seen(2, 0, 0, (9, 9))}
     assert with_events(once, twins) == once
@@ -194,7 +194,7 @@ def test_events_that_a_state_has_count_no_second_time(events: list[Event], proje
 
 @given(histories, histories)
 def test_a_union_of_rings_is_what_one_state_would_have_become(mine: list[Event], theirs: list[Event]) -> None:
-    theirs = [replace(event, id=UUID(int=event.id.int + 1_000)) for event in theirs]
+    theirs = [event._replace(id=UUID(int=event.id.int + 1_000)) for event in theirs]
     together = lived([*mine, *theirs])
     assert union(lived(mine), lived(theirs)).rings == together.rings
     assert audiences_of(union(as_kept(lived(mine)), as_kept(lived(theirs)))) == audiences_of(together)
@@ -216,7 +216,7 @@ def test_every_kept_moment_matters() -> None:
 
 
 def test_traits_that_somebody_else_set_are_laid_too() -> None:
-    assert with_events(UserState(), [replace(identified({"plan": "free"}, 1), type=UPDATED)]).traits == {"plan": "free"}
+    assert with_events(UserState(), [identified({"plan": "free"}, 1)._replace(type=UPDATED)]).traits == {"plan": "free"}
 
 
 @pytest.mark.parametrize("state", [UserState(), UserState(rings={"f" * 16: (3, 2)})])

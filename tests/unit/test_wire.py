@@ -1,5 +1,6 @@
 """Keys, times and encodings that cross process boundaries."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from wire import apikeys, codec, times
 from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Settings, Version, sha_of
 from wire.codec import DecodeError
-from wire.events import Event, EventBatch
+from wire.events import Event, EventBatch, batch_body, packed
 from wire.userstate import Marker, Seen, UserState
 
 ORG = UUID("01890000-0000-7000-8000-000000000001")
@@ -87,6 +88,24 @@ def test_moments_have_milliseconds_and_an_offset() -> None:
     assert times.from_iso("2026-01-01T02:00:00+02:00") == 1_767_225_600_000
     with pytest.raises(ValueError, match="offset"):
         times.from_iso("2026-01-01T00:00:00")
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_moments_are_rounded_down_to_milliseconds(moment: datetime) -> None:
+    assert times.from_datetime(moment) == (moment - times.EPOCH) // times.MILLISECOND
+
+
+def test_a_batch_may_be_put_together_of_parts() -> None:
+    other = EVENT._replace(id=UUID(int=10), user_id=None)
+    for parts in ([EVENT, other], [other]), ([EVENT] * 9, [other] * 9), ([EVENT] * 70_000,):
+        whole = EventBatch(UUID(int=5), 12, tuple(event for part in parts for event in part))
+        body = batch_body(whole.spool, whole.number, len(whole.events), map(packed, parts))
+        assert body == codec.pack([1, whole.spool.bytes, 12, [events_fields(event) for event in whole.events]])
+        assert EventBatch.decode(body) == whole
+
+
+def events_fields(event: Event) -> list[object]:
+    return [event.id.bytes, event.org_id.bytes, *event[2:]]
 
 
 @pytest.mark.parametrize(

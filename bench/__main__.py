@@ -1,0 +1,52 @@
+"""Everything that is promised about speed, measured on this machine: `python -m bench [PART…]`."""
+
+import signal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from bench.budgets import read_budgets
+from bench.parts import PARTS
+from bench.report import keep, print_results
+from bench.rows import Size
+from bench.run import run
+from inapp.console import fail
+
+
+class SizeName(StrEnum):
+    tiny = "tiny"
+    full = "full"
+
+
+_NAMES = ", ".join(PARTS)
+
+
+def main(
+    parts: Annotated[list[str] | None, typer.Argument(help=f"of {_NAMES}")] = None,
+    size: Annotated[SizeName, typer.Option(help="`tiny` only shows that everything runs")] = SizeName.full,
+    rounds: Annotated[int | None, typer.Option(min=1, help="of the rows over HTTP; 5, or 1 of `tiny`")] = None,
+    profile: Annotated[bool, typer.Option(help="also draw flame graphs of the edge into bench/results")] = False,
+    json: Annotated[Path | None, typer.Option(help="a file for the results")] = None,
+) -> None:
+    """Measures the parts one after the other and shows every figure beside its budget.
+
+    A full run of everything is kept in bench/results/latest.json, with a plot. Ends with 1 when a part fails; figures
+    past their budgets are what `make bench-check` is for.
+    """
+    for unknown in set(parts or ()) - set(PARTS):
+        fail(f"There is no part {unknown}. There are: {_NAMES}.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    found = run(parts or (), cast(Size, str(size)), rounds, profile=profile)
+    if json is not None:
+        found.write(json)
+    if not parts and size is SizeName.full:
+        keep(found)
+    print_results(found, read_budgets())
+    if found.failed:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,30 @@
+"""Fails when a figure is past its budget: `python -m bench.check`."""
+
+import sys
+
+from rich.markup import escape
+
+from bench.budgets import complaints, read_budgets
+from bench.report import keep
+from bench.results import LATEST, read_results
+from bench.run import run
+from inapp.console import err, out
+
+
+def main() -> int:
+    """Judges the latest full run; makes one when there is none."""
+    if not LATEST.exists():
+        err.print("There is no full run in bench/results yet. Making one.")
+        keep(run())
+    found, budgets = read_results(), read_budgets()
+    broken = complaints(found.rows, budgets)
+    for line in broken:
+        out.print(f"[red]✗[/] {escape(line)}")
+    for reason in (*found.left_out, *found.failed):
+        out.print(f"[yellow]not measured[/] {escape(reason)}")
+    out.print(f"{len(budgets) - len(broken)} of {len(budgets)} budgets kept on {escape(found.began[:10])}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What the rows over HTTP stand on: the cores, Redis with the workload in it, folders, and how much of everything."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from redis.asyncio import Redis
+
+from bench import workload
+from bench.beside import give_way
+from bench.cores import Cores, choose_cores, on
+from bench.progress import say
+from bench.rows import Size
+from bench.servers import Server, edge
+from bench.workload import Workload
+from inapp.embedded import EmbeddedRedis
+
+
+class Scale(NamedTuple):
+    """`messages` of the workload; `few` and `many` of the ones that show how cost grows, with `fewer` customers.
+
+    `requests`: prepared ones, replayed in turn. `seconds` of one measurement, `warm_up_s` before it.
+    """
+
+    messages: int
+    few: int
+    many: int
+    customers: int
+    fewer: int
+    requests: int
+    seconds: float
+    warm_up_s: float
+
+
+SCALES: Final[Mapping[Size, Scale]] = {
+    "tiny": Scale(40, 10, 80, 60, 30, 200, 0.5, 0.0),
+    "full": Scale(1_000, 10, 10_000, 100_000, 20_000, 20_000, 4.0, 1.0),
+}
+ROUNDS: Final[Mapping[Size, int]] = {"tiny": 1, "full": 5}
+_CACHE_BYTES: Final = str(1024**3)
+"""Room for everybody: what is hot stays in memory."""
+
+
+class World(NamedTuple):
+    """An org in a Redis database of its own, with the states of its first `customers` customers."""
+
+    org: Workload
+    customers: int
+    redis_url: str
+
+
+@dataclass(slots=True)
+class Stage:
+    """A context manager. `rounds` and `profile` as asked for on the command line; profiles go into `results`."""
+
+    size: Size
+    rounds: int
+    profile: bool
+    folder: Path
+    results: Path
+    cores: Cores = field(default_factory=choose_cores)
+    _redis: EmbeddedRedis | None = None
+    _worlds: dict[int, World] = field(default_factory=dict)
+    _folders: int = 0
+    _databases: int = 0
+    _exit: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> "Stage":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    @property
+    def scale(self) -> Scale:
+        return SCALES[self.size]
+
+    def new_folder(self) -> Path:
+        """The name of one that is not there yet."""
+        self._folders += 1
+        return self.folder / str(self._folders)
+
+    def new_database(self) -> str:
+        """The URL of an empty database of the bench's Redis, which gives way to generators."""
+        if self._redis is None:
+            self._redis = EmbeddedRedis(self.new_folder(), durable=False)
+            with on(self.cores.generator):
+                self._exit.enter_context(self._redis)
+            give_way(self._redis.pid)
+        self._databases += 1
+        return self._redis.url.removesuffix("/0") + f"/{self._databases}"
+
+    def world(self, messages: int, customers: int) -> World:
+        """Made once, for all parts that ask for it."""
+        if messages not in self._worlds:
+            say(f"An org with {messages:,} messages and {customers:,} customers")
+            org, url = workload.workload(messages), self.new_database()
+            asyncio.run(_put(org, customers, url))
+            self._worlds[messages] = World(org, customers, url)
+        return self._worlds[messages]
+
+    @contextmanager
+    def edge(self, world: World, **settings: str) -> Iterator[Server]:
+        """On the server core, with room for everybody's state."""
+        chosen = {"INAPP_USER_CACHE_BYTES": _CACHE_BYTES, **settings}
+        with edge(self.new_folder(), world.redis_url, self.cores.server, chosen) as server:
+            yield server
+
+
+async def publish_to(org: Workload, redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        await workload.publish(org, redis)
+
+
+async def _put(org: Workload, customers: int, redis_url: str) -> None:
+    await publish_to(org, redis_url)
+    async with Redis.from_url(redis_url) as redis:
+        await workload.project(org, redis, customers)

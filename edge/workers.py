@@ -1,0 +1,94 @@
+"""Several processes of one edge: on one port, each with a folder, a spool and a memory of its own."""
+
+import fcntl
+import gc
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import IO, NoReturn
+
+import structlog
+
+from edge.settings import EdgeSettings
+from service.logs import one_line
+from service.shared_metrics import SharedMetrics
+
+log = structlog.get_logger("edge")
+
+
+class FolderError(Exception):
+    """An edge cannot work in its folder; the message says why."""
+
+
+def run_workers(settings: EdgeSettings) -> NoReturn:
+    """Serves until it is told to stop, then exits the process. Logs must be configured, and no metric made yet."""
+    try:
+        lock = _take(settings.edge_dir)
+    except FolderError as error:
+        log.error("cannot_start", reason=str(error))
+        sys.exit(1)
+    with lock:
+        metrics = SharedMetrics(_emptied(settings.edge_dir / "metrics"))
+        metrics.begin()
+        sys.exit(_run(settings, metrics))
+
+
+def _run(settings: EdgeSettings, metrics: SharedMetrics) -> int:
+    from edge.app import run  # noqa: PLC0415 - it makes metrics
+    from edge.left_over import folder_of  # noqa: PLC0415
+    from service.serve import ListenError, listening_socket  # noqa: PLC0415
+    from service.workers import Workers  # noqa: PLC0415
+
+    def work(number: int, on_listening: Callable[[], None]) -> NoReturn:
+        folder = folder_of(settings.edge_dir, number)
+        run(settings.model_copy(update={"edge_dir": folder, "port": port}), on_listening)
+
+    try:
+        with closing(listening_socket(settings.host, settings.port)) as probe:  # refused if anyone else listens there
+            port = probe.getsockname()[1]
+        reserved = listening_socket(settings.host, port, shared=True)
+    except ListenError as error:
+        log.error("cannot_listen", name="edge", reason=str(error))
+        return 1
+    for number in range(1, settings.workers):
+        _give_bundles(settings.edge_dir, folder_of(settings.edge_dir, number))
+    gc.collect()
+    gc.freeze()  # what was imported stays common to all: a collection that looks at it would copy its pages
+    with closing(reserved):
+        return Workers("edge", settings.workers, work, metrics).run()
+
+
+def _take(edge_dir: Path) -> IO[str]:
+    """Holds the folder for as long as the file is open. Raises FolderError."""
+    try:
+        edge_dir.mkdir(parents=True, exist_ok=True)
+        lock = (edge_dir / "workers.lock").open("w")
+    except OSError as error:
+        raise FolderError(f"cannot work in {edge_dir}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise FolderError(f"another edge works in {edge_dir}; give each its own INAPP_EDGE_DIR") from None
+    return lock
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _give_bundles(edge_dir: Path, folder: Path) -> None:
+    """A worker that is new starts with the first one's last good bundles, so that it can serve while Redis is away."""
+    stored, own, copy = edge_dir / "bundles", folder / "bundles", folder / "bundles.new"
+    if own.exists() or not stored.exists():
+        return
+    try:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(stored, copy)
+        copy.replace(own)
+    except OSError as error:
+        log.warning("bundles_not_copied", folder=folder.name, reason=one_line(error))
