@@ -16,10 +16,6 @@ class Answer(NamedTuple):
     body: bytes
     headers: Mapping[str, str] = JSON
 
-    @property
-    def is_plain(self) -> bool:
-        return self.status == 200 and self.headers is JSON
-
 
 def read_json(body: bytes) -> Any:
     """Lone surrogates are let through, so that they spoil only the event in which they are. Raises ApiError (400)."""

@@ -26,7 +26,8 @@ class CorrectedClock:
     def now_ms(self) -> int:
         self._was_read = True
         monotonic_ns = self._monotonic_ns()
-        return (monotonic_ns + self._offset_ns + self._lead_ns(monotonic_ns)) // 1_000_000
+        lead_ns = self._lead_ns(monotonic_ns) if self._ahead_ns else 0
+        return (monotonic_ns + self._offset_ns + lead_ns) // 1_000_000
 
     def correct(self, server_ns: int, sent_ns: int, received_ns: int) -> None:
         """`server_ns`: the server's time, read between the monotonic moments `sent_ns` and `received_ns`."""

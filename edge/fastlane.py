@@ -6,7 +6,7 @@ graceful shutdown go on as they are. Whatever is not for the lane is uvicorn's t
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -48,9 +48,10 @@ class Fastlane(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         may_come_again = not self._in_message and not self._is_busy() and self.can_write()
-        if may_come_again and (body := self.lane.again(data)) is not None:
+        if may_come_again and (fetched := self.lane.again(data)) is not None:
             fields = self.server_state.default_headers
-            self.transport.writelines((self.lane.ok_head(body, fields, new_request_id()), body))
+            head = self.lane.ok_head(fetched.body_bytes, fields, new_request_id())
+            self.transport.writelines((head, *fetched.pieces))
             self._note_answer()
             return
         self._begun, self._head_bytes = 0, self._head_bytes + len(data)
@@ -149,7 +150,7 @@ class _Cycle:
     """One request that the lane answers. `is_first`: no earlier one of its connection waits for an answer."""
 
     __slots__ = (
-        "_begun", "_call", "_fetched", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive",
+        "_begun", "_call", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive",
         "more_body",
         "response_complete",
     )  # fmt: skip
@@ -157,8 +158,7 @@ class _Cycle:
     def __init__(self, protocol: Fastlane, call: Call, keep_alive: bool, is_first: bool) -> None:
         self._protocol = protocol
         self._call = call
-        self._begun: Awaitable[Answer] | None = None
-        self._fetched: Fetched | None = None
+        self._begun: Fetched | Answer | Awaitable[Answer] | None = None
         self._waiting: asyncio.Future[None] | None = None
         self.body = b""
         self.more_body = True
@@ -179,16 +179,15 @@ class _Cycle:
 
     def remember(self, request: bytes) -> None:
         """`request`: all of its bytes."""
-        if self._fetched is not None and self._call.can_come_again and self.keep_alive:
-            self._protocol.lane.remember(request, self._fetched)
+        if isinstance(self._begun, Fetched) and self._call.can_come_again and self.keep_alive:
+            self._protocol.lane.remember(request, self._begun)
 
     def answer_at_once(self) -> bool:
         """False when something has to be waited for, which `run_asgi` then does."""
-        begun = self._begin()
-        if isinstance(begun, Answer):
-            self._finish(begun)
+        self._begun = self._begin()
+        if isinstance(self._begun, Fetched | Answer):
+            self._finish(self._begun)
             return True
-        self._begun = begun
         return False
 
     async def run_asgi(self, _app: object) -> None:
@@ -196,27 +195,23 @@ class _Cycle:
         if self.more_body:
             self._waiting = self._protocol.loop.create_future()
             await self._waiting
-        if self.disconnected:
+        if self.disconnected and self._begun is None:
             return
         began_s = time.perf_counter()
         begun = self._begun or self._begin()
         try:
-            answer = begun if isinstance(begun, Answer) else await begun
+            answer = begun if isinstance(begun, Fetched | Answer) else await begun
         except Exception as error:
             answer = self._failed(error)
         if self._protocol.flow.write_paused and not self.disconnected:
             await self._protocol.flow.drain()
         self._finish(answer, time.perf_counter() - began_s)
 
-    def _begin(self) -> Answer | Awaitable[Answer]:
+    def _begin(self) -> Fetched | Answer | Awaitable[Answer]:
         try:
-            begun = self._call.route.begin(self._call.key, self.body)
+            return self._call.route.begin(self._call.key, self.body)
         except Exception as error:
             return self._failed(error)
-        if isinstance(begun, Fetched):
-            self._fetched = begun
-            return begun.answer
-        return begun
 
     def _failed(self, error: Exception) -> Answer:
         if isinstance(error, ApiError):
@@ -226,18 +221,21 @@ class _Cycle:
         log.error("request_failed", method=call.method.decode(), path=path, request_id=request_id, exc_info=error)
         return failed(INTERNAL_ERROR, self._call.request_id)
 
-    def _finish(self, answer: Answer, seconds: float | None = None) -> None:
-        protocol, call = self._protocol, self._call
-        protocol.lane.count(call, answer.status, seconds)
+    def _finish(self, answer: Fetched | Answer, seconds: float | None = None) -> None:
+        protocol = self._protocol
+        protocol.lane.count(self._call, answer.status, seconds)
         self.response_complete = True
         if self.disconnected:
             return
-        fields = protocol.server_state.default_headers
-        if self.keep_alive and answer.is_plain:
-            first = protocol.lane.ok_head(answer.body, fields, call.request_id)
-        else:
-            first = head(answer, fields, call.request_id, closes=not self.keep_alive)
-        protocol.transport.writelines((first, answer.body))
+        protocol.transport.writelines(self._response(answer))
         if not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
+
+    def _response(self, answer: Fetched | Answer) -> Sequence[bytes]:
+        request_id, fields = self._call.request_id, self._protocol.server_state.default_headers
+        if isinstance(answer, Fetched):
+            if self.keep_alive:
+                return (self._protocol.lane.ok_head(answer.body_bytes, fields, request_id), *answer.pieces)
+            answer = answer.answer
+        return (head(answer, fields, request_id, closes=not self.keep_alive), answer.body)

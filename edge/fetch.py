@@ -1,6 +1,6 @@
 """The messages somebody gets now: request → decision → answer."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -179,12 +179,21 @@ def _object_flaw(value: object) -> Flaw | None:
 
 
 class Fetched(NamedTuple):
-    """An answer, and until when the same request gets the same one; 0: the next may be answered differently."""
+    """A 200 whose body is these pieces, and until when the same request gets the same; 0: the next may get another."""
 
-    answer: Answer
+    pieces: Sequence[bytes]
+    body_bytes: int
     org: Org
     known: Known | None = None
     until_ms: int = 0
+
+    @property
+    def status(self) -> int:
+        return 200
+
+    @property
+    def answer(self) -> Answer:
+        return Answer(200, b"".join(self.pieces))
 
 
 class Fetch:
@@ -271,13 +280,13 @@ class Fetch:
         somebody = NOBODY if state is None else person(org.table, state, request.traits, now_ms, verified=verified)
         may = eligible(org.table, somebody, now_ms)
         body = answer(self._listings, org.table, may, request, now_ms, degraded=state is None)
-        return Fetched(Answer(200, body), org)
+        return Fetched(*body, org)
 
     def _fetched(
         self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, known: Known | None = None
     ) -> Fetched:
-        body = answer(self._listings, org.table, may, request, now_ms)
-        return Fetched(Answer(200, body), org, known, _until_ms(may, now_ms, REUSED_FOR_MS))
+        pieces, body_bytes = answer(self._listings, org.table, may, request, now_ms)
+        return Fetched(pieces, body_bytes, org, known, _until_ms(may, now_ms, REUSED_FOR_MS))
 
 
 async def _answer_of(begun: Fetched | Awaitable[Answer]) -> Answer:
@@ -309,18 +318,19 @@ def _who(org: Org, request: FetchRequest) -> tuple[Who | None, bool]:
 
 def answer(
     listings: Listings, table: OrgTable, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
-) -> bytes:
-    """The body of the response, without a clock or any I/O."""
+) -> tuple[Sequence[bytes], int]:
+    """The body of the response, in pieces, and its length, without a clock or any I/O."""
     listing = listings.within(table, may.messages, request.context)
-    has_it = request.etag == listing.etag
-    until_ms = _until_ms(may, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
+    etag, until_ms = listing.etag, _until_ms(may, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
     end = b',"revision":%d,"validUntil":"%b","etag":"%b"%b}}' % (
         table.version.revision,
         times.to_iso(until_ms).encode(),
-        listing.etag_bytes,
+        etag,
         _DEGRADED if degraded else b"",
     )
-    return b"".join((_UNCHANGED, end) if has_it else (_MESSAGES, listing.messages, b"]", end))
+    if request.etag is not None and request.etag.encode() == etag:
+        return (_UNCHANGED, end), len(_UNCHANGED) + len(end)
+    return (_MESSAGES, *listing.pieces, b"]", end), len(_MESSAGES) + listing.body_bytes + 1 + len(end)
 
 
 def _until_ms(may: Eligible, now_ms: int, at_most_ms: int) -> int:

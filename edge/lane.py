@@ -85,13 +85,12 @@ class Lane:
         self._counts: Counter[tuple[bytes, str, int]] = Counter()
         self._again = 0
 
-    def again(self, request: bytes) -> bytes | None:
-        """The body that answered the very same bytes, if it still is the answer. It is always a 200."""
+    def again(self, request: bytes) -> Fetched | None:
+        """What answered the very same bytes, if it still is the answer."""
         fetched = self._remembered.get(request)
-        if fetched is None:
-            return None
-        self._again += 1
-        return fetched.answer.body
+        if fetched is not None:
+            self._again += 1
+        return fetched
 
     def remember(self, request: bytes, fetched: Fetched) -> None:
         self._remembered.keep(request, fetched)
@@ -122,12 +121,12 @@ class Lane:
             return Route(f"{_MESSAGES}/{{message_id}}/{name}", partial(self._track.action, message_id, name))
         return None
 
-    def ok_head(self, body: bytes, fields: Lines, request_id: bytes) -> bytes:
+    def ok_head(self, body_bytes: int, fields: Lines, request_id: bytes) -> bytes:
         """Of a plain 200. `fields`: the server's own, the same object until they change, which is once a second."""
         if fields is not self._fields:
             self._fields = fields
             self._start = STATUS_LINE[200] + _joined(fields) + _JSON_FIELDS
-        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n" % (self._start, len(body), request_id, _CORS)
+        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n" % (self._start, body_bytes, request_id, _CORS)
 
     def count(self, call: Call, status: int, seconds: float | None) -> None:
         """`seconds`: None for an answer that was at hand; those are not timed."""

@@ -1,4 +1,4 @@
-"""Messages as they stand in an answer: joined once, and given to everybody who gets the same ones."""
+"""Messages as they stand in an answer: put together once, and given to everybody who gets the same ones."""
 
 import hashlib
 from collections import OrderedDict
@@ -9,32 +9,28 @@ from engine.decide import ANYWHERE, Context, in_context
 from engine.message_index import chosen
 from engine.table import OrgTable, PreparedMessage
 
-MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_BYTES: Final = 8 * 1024 * 1024
 MOST_PLACES: Final = 4_096
 _LONGEST_PLACE: Final = 512
-_FIXED_BYTES: Final = 500
+_FIXED_BYTES: Final = 700
 
 
 class Listing:
-    """The messages of a table for which `given` has a bit. They are joined when somebody first asks for them."""
+    """The messages of a table for which `given` has a bit. `pieces`: their JSON with commas, which is not joined: what
+    many people get differs, but is made of the same pieces. `body_bytes`: all of them together.
+    """
 
-    __slots__ = ("_joined", "_messages", "etag", "etag_bytes", "size_bytes", "table")
+    __slots__ = ("body_bytes", "etag", "pieces", "size_bytes", "table")
 
     def __init__(self, table: OrgTable, given: int) -> None:
+        messages = chosen(table.messages, given)
         self.table = table
-        self._messages = chosen(table.messages, given)
-        self._joined: bytes | None = None
-        self.etag = etag_of(self._messages)
-        self.etag_bytes = self.etag.encode()
-        self.size_bytes = _FIXED_BYTES + len(self._messages) * table.index.mean_bytes
-
-    @property
-    def messages(self) -> bytes:
-        """Their JSON, with commas in between."""
-        if self._joined is None:
-            self._joined = b",".join([prepared.message.json for prepared in self._messages])
-            self._messages = []
-        return self._joined
+        self.etag = etag_of(messages).encode()
+        self.pieces = [prepared.further for prepared in messages]
+        if messages:
+            self.pieces[0] = messages[0].message.json
+        self.body_bytes = sum(map(len, self.pieces))
+        self.size_bytes = _FIXED_BYTES + 8 * len(self.pieces)
 
 
 class Listings:

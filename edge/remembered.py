@@ -8,7 +8,7 @@ from edge.fetch import Fetched
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 LONGEST_REQUEST: Final = 2 * 1024
-_FIXED_BYTES: Final = 500
+_FIXED_BYTES: Final = 600
 
 
 class Remembered:
@@ -46,4 +46,5 @@ class Remembered:
 
 
 def _bytes_of(request: bytes, fetched: Fetched) -> int:
-    return _FIXED_BYTES + len(request) + len(fetched.answer.body)
+    """The pieces that messages are made of belong to the table."""
+    return _FIXED_BYTES + len(request) + 8 * len(fetched.pieces)

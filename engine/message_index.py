@@ -210,5 +210,14 @@ def places(mask: int) -> Iterator[int]:
 def chosen(items: Sequence[T], mask: int) -> list[T]:
     """The items for which the mask has a bit, in order."""
     if mask.bit_count() * _SPARSE < len(items):
-        return [items[place] for place in places(mask)]
+        return _picked(items, mask)
     return list(compress(items, f"{mask:b}"[::-1].encode().translate(_IS_ONE)))
+
+
+def _picked(items: Sequence[T], mask: int) -> list[T]:
+    found = []
+    while mask:
+        lowest = mask & -mask
+        found.append(items[lowest.bit_length() - 1])
+        mask ^= lowest
+    return found

@@ -42,7 +42,7 @@ class Trigger:
 class PreparedMessage:
     """`audience`, `excluded`, `trigger_audience`: masks as `Membership` has them; 0 where no audience is named.
 
-    `mark`: 8 bytes that stand for its id and version.
+    `mark`: 8 bytes that stand for its id and version. `further`: its JSON after a comma.
     """
 
     message: CompiledMessage
@@ -52,6 +52,7 @@ class PreparedMessage:
     excluded: int = 0
     trigger_audience: int = 0
     mark: bytes = b""
+    further: bytes = b""
 
     @property
     def needs_state(self) -> bool:
@@ -203,6 +204,7 @@ def _prepare_message(
         membership.mask_of(message.exclude_audience_ids),
         membership.mask_of([trigger.audience_id] if trigger.audience_id else ()),
         blake2b(f"{message.id}:{message.version}".encode(), digest_size=8).digest(),
+        b"," + message.json,
     )
 
 

@@ -162,7 +162,8 @@ async def test_pipelined_answers_come_in_order_though_the_first_has_to_wait(
 
 def reads_on(server: Server) -> bool:
     """Whether the server still takes bytes from its one client."""
-    (protocol,) = server.uvicorn.server_state.connections
+    connections: set[Any] = server.uvicorn.server_state.connections
+    (protocol,) = connections
     return not protocol.flow.read_paused
 
 
