@@ -1,4 +1,4 @@
-"""Where an edge spends its time, on request: a flame graph of it while wrk keeps asking."""
+"""Where an edge spends its time, on request: a flame graph of what holds its interpreter while wrk keeps asking."""
 
 import re
 import subprocess
@@ -38,5 +38,5 @@ def profile(stage: Stage, row: str, each: Contestant) -> None:
 
 def _command(pid: int, graph: Path, seconds: int) -> list[str]:
     program = Path(sys.executable).with_name("py-spy")
-    shown = ["--format", "flamegraph", "--output", str(graph)]
+    shown = ["--gil", "--format", "flamegraph", "--output", str(graph)]
     return [str(program), "record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(_RATE_HZ), *shown]

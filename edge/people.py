@@ -18,7 +18,9 @@ from wire.userstate import MOST_ALIASES, UserState
 
 NOTHING_KNOWN = UserState()
 
-SEEN_BYTES = 400
+NOTHING = Eligible(0, 0)
+
+SEEN_BYTES = 200
 """What somebody's record of one message takes in memory, about."""
 
 
@@ -43,7 +45,9 @@ class Known:
     `may` is what they may get by `table`; both are renewed by `may_get`.
     """
 
-    __slots__ = ("_made_of", "_membership", "_since_ms", "anonymous_id", "may", "person", "table")
+    __slots__ = (
+        "_capped", "_entry", "_membership", "_others", "_since_ms", "_version", "anonymous_id", "may", "person", "table"
+    )  # fmt: skip
 
     def __init__(
         self, person: Person, table: OrgTable, now_ms: int, anonymous_id: str | None, entries: Sequence[Entry]
@@ -52,9 +56,12 @@ class Known:
         self._since_ms = now_ms
         self.anonymous_id = anonymous_id
         self.table: OrgTable | None = None
-        self.may = Eligible(0, 0)
+        self.may = NOTHING
         self._membership: Membership = table.membership
-        self._made_of = [(entry, entry.version) for entry in entries]
+        self._capped = table.capped
+        self._entry, *others = entries
+        self._version = self._entry.version
+        self._others = tuple([(entry, entry.version) for entry in others])
 
     def is_current(self, now_ms: int) -> bool:
         """Whether nothing is known since that could change what the rules said."""
@@ -63,13 +70,16 @@ class Known:
         return is_now and self.is_of_current_states()
 
     def is_of_current_states(self) -> bool:
-        for entry, version in self._made_of:  # noqa: SIM110 - quicker than all() for one or two
+        if self._entry.version != self._version:
+            return False
+        for entry, version in self._others:  # noqa: SIM110 - quicker than all() for one or two
             if entry.version != version:
                 return False
         return True
 
-    def is_by_rules_of(self, table: OrgTable) -> bool:
-        return self._membership is table.membership
+    def is_made_for(self, table: OrgTable) -> bool:
+        """Whether the table has the rules that were evaluated, and the same caps."""
+        return self._membership is table.membership and self._capped is table.capped
 
     def may_get(self, table: OrgTable, now_ms: int) -> Eligible:
         """The list is made once and kept until its next change."""
@@ -101,7 +111,7 @@ class People:
         if (
             known is not None
             and known.anonymous_id == who.anonymous_id
-            and known.is_by_rules_of(table)
+            and known.is_made_for(table)
             and known.person.verified == verified
             and known.is_current(now_ms)
         ):
@@ -117,8 +127,9 @@ class People:
         state = self.state(who, Read(names, there, self._laid(who.org_id, names)), table.features)
         if state is None:
             return None
-        known = Known(person(table, state, {}, now_ms, verified=verified), table, now_ms, who.anonymous_id, there)
-        self._users.remember((who.org_id, who.subject), known, SEEN_BYTES * len(state.seen))
+        somebody = person(table, state, {}, now_ms, verified=verified)
+        known = Known(somebody, table, now_ms, who.anonymous_id, there)
+        self._users.remember((who.org_id, who.subject), known, SEEN_BYTES * len(somebody.seen))
         return known
 
     async def read(self, who: Who) -> "Read | None":

@@ -17,4 +17,4 @@ class EdgeSettings(RedisSettings):
     edge_dir: Path = Path(".inapp/edge")
     workers: int = Field(1, ge=1, le=64)
     spool_max_bytes: int = Field(256 * 1024 * 1024, ge=1024)
-    user_cache_bytes: int = Field(64 * 1024 * 1024, ge=0)
+    user_cache_bytes: int = Field(144 * 1024 * 1024, ge=0)

@@ -25,10 +25,11 @@ Key = tuple[UUID, str]
 
 _LOAD_TIMEOUT_S = 1.0
 _RETRY_AFTER_S = 0.25
-_FIXED_BYTES = 1_000
+_FIXED_BYTES = 900
 """What a customer takes besides the encoded state: the names, the entry, and what was found out about them."""
-_STATES_SHARE = 3
-"""Encoded states give way until they take less than this part of the bytes; then customers who are not used do."""
+_STATES_SHARE = 8
+"""Encoded states take up to this part of the bytes, however few customers there are: memory that large pieces once took
+is of little use to others."""
 
 LOADS = Counter("inapp_edge_user_loads", "User states asked of Redis", ["outcome"])
 CACHED_BYTES = Gauge(
@@ -92,7 +93,7 @@ class _Load:
 
 
 class Users:
-    """`max_bytes`: past that the states of those who were not asked for of late go first, then they go as a whole."""
+    """`max_bytes`: past a part of that states go, past all of it customers, the longest unused first."""
 
     def __init__(self, redis: Redis, server: RedisServer, max_bytes: int) -> None:
         self._redis = redis
@@ -266,24 +267,24 @@ class Users:
         return Entry(rev, encoded)
 
     def _shrink(self) -> None:
-        while self._bytes > self._max_bytes:
-            self._make_room()
-        self._show_size()
-
-    def _make_room(self) -> None:
-        """Whoever was used since this was last called is spared once."""
-        is_crowded = self._states_bytes * _STATES_SHARE < self._max_bytes or not self._with_state
-        entries = self._entries if is_crowded else self._with_state
-        key, entry = next(iter(entries.items()))
-        if entry.used:
-            entry.used = False
-            entries.move_to_end(key)
-        elif is_crowded:
-            self._remove(key)
-        else:
+        while self._states_bytes > self._max_bytes // _STATES_SHARE:
+            key, entry = self._longest_unused(self._with_state)
             del self._with_state[key]
             self._count(-len(entry.encoded or b""))
             entry.encoded = None
+        while self._bytes > self._max_bytes:
+            self._remove(self._longest_unused(self._entries)[0])
+        self._show_size()
+
+    @staticmethod
+    def _longest_unused(entries: "OrderedDict[Key, Entry]") -> tuple[Key, Entry]:
+        """Whoever was used since this was last asked is spared once."""
+        while True:
+            key, entry = next(iter(entries.items()))
+            if not entry.used:
+                return key, entry
+            entry.used = False
+            entries.move_to_end(key)
 
     def _remove(self, key: Key) -> None:
         entry = self._entries.pop(key, None)

@@ -24,7 +24,8 @@ URL_MISMATCH = "url_mismatch"
 SCREEN_MISMATCH = "screen_mismatch"
 EVENT_MISMATCH = "event_mismatch"
 
-_NOTHING_SEEN = Seen()
+_NOT_SEEN = Seen()
+NOTHING_SEEN: Mapping[str, Seen] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ ANYWHERE = Context()
 class Person:
     """Somebody, as far as known now.
 
-    `audiences`: the mask of those that they are in. `known` false: their state could not be had. `verified` false: who
-    they are is not proven.
-    `changes_ms`: the first moment after now at which `audiences` can change by itself.
+    `audiences`: the mask of those that they are in. `seen`: of the messages that their caps may withhold. `known`
+    false: their state could not be had. `verified` false: who they are is not proven. `changes_ms`: the first moment
+    after now at which `audiences` can change by itself.
     """
 
     audiences: int
@@ -91,7 +92,17 @@ def person(
     """`traits` count on top of the state's own, for this once."""
     known = {**state.traits, **traits} if traits else state.traits
     audiences, changes_ms = table.membership.evaluate(known, state.rings, state.static_audiences, now_ms)
-    return Person(audiences, state.seen, changes_ms, verified=verified)
+    return Person(audiences, _withholding(table.index, state.seen, now_ms), changes_ms, verified=verified)
+
+
+def _withholding(index: MessageIndex, seen: Mapping[str, Seen], now_ms: int) -> Mapping[str, Seen]:
+    """What was seen of messages that their caps withhold now, as far as they look back. Time withholds no more."""
+    withholding = {}
+    for message_id, what in seen.items():
+        capped = index.capped.get(message_id)
+        if capped is not None and caps.withheld(capped.cap, what, now_ms) is not None:
+            withholding[capped.id] = what._replace(recent_ms=what.recent_ms[: capped.cap.max_impressions or 1])
+    return withholding or NOTHING_SEEN
 
 
 def decide(table: OrgTable, person: Person, context: Context, now_ms: int) -> list[PreparedMessage]:
@@ -166,7 +177,7 @@ def verdict(prepared: PreparedMessage, person: Person, context: Context, now_ms:
     if reason is not None:
         return Verdict(reason, message.ends_ms)
     if message.cap is not None:
-        held = caps.withheld(message.cap, person.seen.get(message.id, _NOTHING_SEEN), now_ms)
+        held = caps.withheld(message.cap, person.seen.get(message.id, _NOT_SEEN), now_ms)
         if held is not None:
             return Verdict(held.reason, _earliest((held.until_ms, message.ends_ms)))
     return Verdict(None, message.ends_ms)

@@ -28,6 +28,7 @@ _IS_ONE: Final = bytes.maketrans(b"01", b"\0\1")
 
 
 class Capped(NamedTuple):
+    id: str
     bit: int
     cap: FrequencyCap
 
@@ -179,7 +180,7 @@ def _add(index: MessageIndex, prepared: "PreparedMessage", bit: int) -> None:
     index.stateful |= bit if prepared.needs_state else 0
     index.targeted |= bit if prepared.is_targeted else 0
     if message.cap is not None:
-        index.capped[message.id] = Capped(bit, message.cap)
+        index.capped[message.id] = Capped(message.id, bit, message.cap)
     for audience in places(prepared.audience | prepared.trigger_audience):
         index._needing[audience] |= bit
     for audience in places(prepared.excluded):

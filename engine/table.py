@@ -11,7 +11,7 @@ from engine.features import FeatureIndex, features_of
 from engine.message_index import MESSAGES_A_STEP, MessageIndex, indexing
 from engine.rules import Membership, compile_pattern, compiling
 from engine.steps import Steps, finish
-from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, Settings, Version
+from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Settings, Version
 from wire.features import Feature
 from wire.rule_tree import Rule
 from wire.rules import parse_pattern, parse_rule, parse_where
@@ -70,6 +70,7 @@ class PreparedMessage:
 class OrgTable:
     """All that is needed to decide for one org. `messages`: the one that wins a slot first; `index` has them as bits.
 
+    `capped`: the ids and caps of those that have one, the same object in tables where these are the same.
     `rules`: the JSON of each audience's rule, and what it means.
     """
 
@@ -82,6 +83,7 @@ class OrgTable:
     messages: tuple[PreparedMessage, ...]
     by_id: Mapping[str, PreparedMessage]
     index: MessageIndex
+    capped: frozenset[tuple[str, FrequencyCap]]
 
 
 class ParsedRule(NamedTuple):
@@ -119,7 +121,9 @@ def preparing_table(
     messages = yield from _sorting(list(by_id.values()))
     index = yield from indexing(messages, len(membership.ids))
     version, keys, settings = manifest.version, manifest.keys, manifest.settings
-    return OrgTable(version, keys, settings, parsed, membership, features, messages, by_id, index)
+    capped = frozenset([(each.id, each.cap) for each in index.capped.values()])
+    capped = before.capped if before and before.capped == capped else capped
+    return OrgTable(version, keys, settings, parsed, membership, features, messages, by_id, index, capped)
 
 
 def _parsing(bundles: Mapping[str, Bundle], known: Mapping[str, ParsedRule]) -> Steps[dict[str, ParsedRule]]:

@@ -64,7 +64,10 @@ def _state(row: Record) -> UserState:
         codec.from_json(traits),
         {name: (received_ms, bytes.fromhex(id_)) for name, (received_ms, id_) in codec.from_json(stamps).items()},
         frozenset(static_audiences or ()),
-        {id_: Seen(*counts, tuple(recent_ms)) for id_, (*counts, recent_ms) in _object(seen).items()},
+        {
+            id_: Seen(impressions, clicks, dismissals, tuple(recent_ms))
+            for id_, (impressions, clicks, dismissals, recent_ms) in _object(seen).items()
+        },
         frozenset(aliases or ()),
         {id_: tuple(recent_ms) for id_, recent_ms in _object(rings).items()},
     )

@@ -112,7 +112,7 @@ async def add(connection: AsyncConnection, happened: Moments, watched: WatchedBy
     }
     if not newest:
         return set()
-    rows = await connection.execute(_ADD, _columns(newest))
+    rows = await connection.execute(_ADD, _columns(dict(sorted(newest.items(), key=_place))))
     return {CustomerKey(org_id, subject) for org_id, subject in rows}
 
 
@@ -146,6 +146,11 @@ async def replace(
     if gone:
         await connection.execute(_DELETE, _key_columns(gone))
     return {key.owner for key in (*changed, *gone)}
+
+
+def _place(ring: tuple[RingKey, Collection[int]]) -> tuple[str, str]:
+    """Neighbours in the index are quicker to reach one after the other."""
+    return ring[0].subject, ring[0].feature_id
 
 
 def _newest(moments_ms: Iterable[int], kept: int) -> list[int]:

@@ -59,9 +59,11 @@ class Fresh:
         ]
         self.done += [(owner, event) for owner, event in done if owner.org_id in self.org_ids]
 
-    def doers(self) -> set[CustomerKey]:
-        """Who did something."""
-        return {owner for owner, _ in self.done} | {each.owner for each in self.carried}
+    def doers(self, types: Set[str]) -> set[CustomerKey]:
+        """Who did something of these types."""
+        return {owner for owner, event in self.done if event.type in types} | {
+            each.owner for each in self.carried if each.type in types
+        }
 
     def types(self) -> set[str]:
         """Of what they did."""

@@ -52,15 +52,16 @@ async def first_reached(connection: AsyncConnection, fresh: Fresh, properties: P
 
 
 async def _aims(connection: AsyncConnection, fresh: Fresh) -> Aims:
-    owners = fresh.doers() | {_owner(shown.seen) for shown in fresh.shown}
-    if not owners:
+    if not fresh.done and not fresh.carried and not fresh.shown:
         return {}
     message_ids = {shown.seen.message_id for shown in fresh.shown}
     known = await goals.concerned(connection, fresh.org_ids, fresh.types(), message_ids)
-    if not known:
+    owners = fresh.doers({goal.deed.event_type for goal in known.values()})
+    owners |= {_owner(shown.seen) for shown in fresh.shown if _message(shown.seen) in known}
+    if not owners:
         return {}
     seen = await goal_queries.open_messages(connection, owners, [key.message_id for key in known])
-    return {key: known[MessageKey(key.org_id, key.message_id)] for key in seen}
+    return {key: known[_message(key)] for key in seen}
 
 
 async def _by_new_events(connection: AsyncConnection, fresh: Fresh, aims: Aims, properties: Properties) -> list[Found]:
@@ -171,3 +172,7 @@ def spans(starts_ms: Iterable[int], length_ms: int) -> list[Span]:
 
 def _owner(seen: SeenKey) -> CustomerKey:
     return CustomerKey(seen.org_id, seen.subject)
+
+
+def _message(seen: SeenKey) -> MessageKey:
+    return MessageKey(seen.org_id, seen.message_id)

@@ -41,20 +41,27 @@ _ANY_OF_CUSTOMER = text("SELECT EXISTS (SELECT FROM events WHERE org_id = :org_i
 
 
 async def add(connection: AsyncConnection, owned: Sequence[Owned]) -> list[Owned]:
-    """Stores events; returns those that were not stored before, in their order."""
+    """Stores events; returns those that were not stored before, in their order.
+
+    They go in by customer: neighbours in an index are quicker to reach one after the other.
+    """
     if not owned:
         return []
+    grouped = sorted(owned, key=_subject)
+    listed = [event for _, event in grouped]
     columns = {
-        "ids": [event.id for _, event in owned],
-        "types": [event.type for _, event in owned],
-        "occurred_ms": [event.occurred_ms for _, event in owned],
-        "received_ms": [event.received_ms for _, event in owned],
-        "properties": [event.properties.decode() for _, event in owned],
-        "contexts": [event.context.decode() for _, event in owned],
-        "session_ids": [event.session_id for _, event in owned],
+        "ids": [event.id for event in listed],
+        "types": [event.type for event in listed],
+        "occurred_ms": [event.occurred_ms for event in listed],
+        "received_ms": [event.received_ms for event in listed],
+        "properties": [event.properties.decode() for event in listed],
+        "contexts": [event.context.decode() for event in listed],
+        "session_ids": [event.session_id for event in listed],
     }
-    rows = await connection.execute(_ADD, key_arrays(owner for owner, _ in owned) | columns)
+    rows = await connection.execute(_ADD, key_arrays(owner for owner, _ in grouped) | columns)
     added: set[tuple[UUID, UUID]] = {(org_id, id_) for org_id, id_ in rows}
+    if len(added) == len(owned):
+        return list(owned)
     return [(owner, event) for owner, event in owned if (event.org_id, event.id) in added]
 
 
@@ -71,3 +78,7 @@ async def any_of_customer(connection: AsyncConnection, key: CustomerKey) -> bool
 def event_of(row: Row[Any], org_id: UUID) -> Event:
     """Of a row that has id, type, times, and the properties as text."""
     return Event(row.id, org_id, row.type, None, None, row.occurred_ms, row.received_ms, row.properties.encode())
+
+
+def _subject(owned: Owned) -> str:
+    return owned[0].subject

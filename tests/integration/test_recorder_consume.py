@@ -1,6 +1,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -226,7 +227,7 @@ async def test_the_next_batch_is_stored_while_the_last_is_projected(
     async with at_work(world.consumer()):
         for number in range(2):
             await world.ship(EventBatch(spool, number, (world.identify(f"user{number}"),)))
-            await eventually_async(lambda stored=number + 1: has_stored(world, stored))
+            await eventually_async(partial(has_stored, world, number + 1))
         assert await marks(world, spool) == set()
         go_on.set()
         await eventually_async(marked(world, spool, {0, 1}))

@@ -130,3 +130,33 @@ async def test_customers_of_two_orgs_are_announced_apart(world: World) -> None:
     other = uuid4()
     await world.projector.project([CustomerKey(world.org_id, "u:ada"), CustomerKey(other, "u:ada")])
     assert {change[b"org"] for change in await world.changes()} == {str(world.org_id).encode(), str(other).encode()}
+
+
+async def test_only_whose_state_moves_is_projected_until_the_events_come_again(world: World) -> None:
+    message_id = await world.add_message()
+    await world.record(world.identify("ada", "x"), world.identify("bob"))
+    before = await world.changes()
+    walked = [world.event("page.viewed", "ada"), world.event("page.viewed", visitor="x"), world.event("paid", "bob")]
+    seen = world.about(message_id, user="bob")
+    bob = CustomerKey(world.org_id, "u:bob")
+    assert (await world.record(*walked, seen)).touched == {bob}
+    assert len(await world.changes()) == len(before) + 1
+    news = [world.event("paid", user) for user in ("ada", "bob")]
+    again = await world.record(*walked[:2], *news)
+    assert again.touched == {CustomerKey(world.org_id, "u:ada"), CustomerKey(world.org_id, "a:x")}
+
+
+async def test_a_new_customer_is_projected_whatever_they_did(world: World) -> None:
+    recorded = await world.record(world.event("page.viewed", "ada"), world.event("page.viewed", visitor="x"))
+    assert recorded.touched == {CustomerKey(world.org_id, "u:ada"), CustomerKey(world.org_id, "a:x")}
+    assert (await world.known_state("a:x")).rev > 0
+
+
+async def test_a_claimed_visitor_is_projected_when_the_user_has_seen_more(world: World) -> None:
+    message_id = await world.add_message()
+    await world.record(world.identify("ada", "x"))
+    await world.record(world.about(message_id, user="ada"))
+    assert (await world.known_state("a:x")).seen[str(message_id)].impressions == 1
+    await world.record(world.about(message_id, visitor="x", at_ms=NOW_MS + 1))
+    assert (await world.known_state("u:ada")).seen[str(message_id)].impressions == 2
+    assert (await world.known_state("a:x")).seen[str(message_id)].impressions == 2

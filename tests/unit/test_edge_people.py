@@ -1,5 +1,6 @@
 """What is known of people: found out once, and found out anew as soon as anything could have changed it."""
 
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -163,6 +164,21 @@ async def test_the_list_changes_with_the_table_and_the_rules_only_with_theirs(wo
     assert world.known(table=other) is not known
 
 
+async def test_what_was_seen_of_a_message_counts_once_the_message_has_a_cap(world: World) -> None:
+    plain = replace(CAPPED, cap=None, version=2)
+    before = prepare_with(plain)
+    await world.put("u:ada", 2, seen={CAPPED.id: Seen(1, recent_ms=(NOW_MS,))})
+    world.users.announce(ORG, [("u:ada", 2)])
+    await world.load("u:ada")
+    assert world.given(table=before) == [CAPPED.id]
+    assert world.given(table=prepare_with(CAPPED, before)) == []
+
+
+def prepare_with(message: CompiledMessage, before: OrgTable | None = None) -> OrgTable:
+    manifest = Manifest(Version(0, 1, 1), 1, {EVERYONE: ""}, frozenset())
+    return prepare(manifest, {EVERYONE: Bundle(EVERYONE, None, (message,))}, before)
+
+
 async def test_somebody_who_proved_nothing_is_another_one(world: World) -> None:
     assert world.given() == [TARGETED.id, CAPPED.id]
     assert world.given(verified=False) == [CAPPED.id]
@@ -182,7 +198,7 @@ async def test_doubt_and_forgetting_end_all_that_is_known(world: World) -> None:
 
 async def test_what_is_known_outlives_the_state_that_it_was_made_of(world: World) -> None:
     """States go first when memory is short: who was evaluated is answered without."""
-    small = World(max_bytes=4_500)
+    small = World(max_bytes=10_000)
     await small.redis.set(keys.user_states(ORG), Marker("run", 0).encode())
     for name in ("ada", "bob", "cyd"):
         await small.put(f"u:{name}", 1, traits={"plan": "free", "pad": "x" * 1_000})

@@ -136,7 +136,8 @@ async def test_a_hand_over_that_fails_breaks_the_spool_and_nobody_waits(tmp_path
         raise ValueError("made up")
 
     async with spool_in(tmp_path, on_commit=fail) as (spool, _):
-        outcomes = await asyncio.gather(*(spool.append([event()]) for _ in range(3)), return_exceptions=True)
+        async with asyncio.timeout(10):
+            outcomes = await asyncio.gather(*(spool.append([event()]) for _ in range(3)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [SpoolError] * 3
         with pytest.raises(SpoolError, match="made up"):
             await spool.broken
