@@ -18,11 +18,14 @@ def main() -> int:
         keep(run())
     found, budgets = read_results(), read_budgets()
     broken = complaints(found.rows, budgets)
+    measured = {row.name for row in found.rows}
+    judged = [name for name, budget in budgets.items() if not budget.apart or name in measured]
     for line in broken:
         out.print(f"[red]✗[/] {escape(line)}")
     for reason in (*found.left_out, *found.failed):
         out.print(f"[yellow]not measured[/] {escape(reason)}")
-    out.print(f"{len(budgets) - len(broken)} of {len(budgets)} budgets kept on {escape(found.began[:10])}")
+    when = f"on {found.began[:10]} at {found.machine['commit']}"
+    out.print(f"{len(judged) - len(broken)} of {len(judged)} budgets kept {escape(when)}")
     return 1 if broken else 0
 
 

@@ -5,6 +5,8 @@ time runs from its first read to the end of the last batch, whose customers' sta
 """
 
 import asyncio
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -74,7 +76,8 @@ def measure(size: Size) -> list[Row]:
         postgres.start()
         stack.enter_context(redis)
         found = asyncio.run(_measure(_Servers(folder, postgres, redis), scale))
-    note = f"{scale.events:,} events a round, in batches of {EVENTS_A_BATCH}, of {scale.customers:,} customers"
+    cores = f"recorder and Postgres on {_usable_cores()} cores"
+    note = f"{scale.events:,} events a round, in batches of {EVENTS_A_BATCH}, of {scale.customers:,} customers; {cores}"
     return [
         Row("recorder into Postgres", tuple(scale.events / each.took for each in found), "events/s", note),
         _cpu_row("recorder, an event", [each.recorder for each in found], scale),
@@ -132,6 +135,11 @@ async def _round(servers: _Servers, redis: Redis) -> _Round:
         return _Round(ended_s - began_s, spent_s, below_s)
     finally:
         await asyncio.to_thread(recorder.stop)
+
+
+def _usable_cores() -> int:
+    """Those that this process, and so what it starts, may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _children_cpu_s(pid: int) -> float:

@@ -37,13 +37,9 @@ class Scale(NamedTuple):
 
 SCALES: Final[Mapping[Size, Scale]] = {
     "tiny": Scale(40, 10, 80, 60, 30, 200, 0.5, 0.0),
-    "full": Scale(1_000, 10, 10_000, 100_000, 20_000, 20_000, 4.0, 1.0),
+    "full": Scale(1_000, 10, 10_000, 100_000, 20_000, 100_000, 4.0, 1.0),
 }
 ROUNDS: Final[Mapping[Size, int]] = {"tiny": 1, "full": 5}
-_CACHE_BYTES: Final = str(1024**3)
-"""Room for everybody: what is hot stays in memory."""
-
-
 class World(NamedTuple):
     """An org in a Redis database of its own, with the states of its first `customers` customers."""
 
@@ -63,7 +59,7 @@ class Stage:
     results: Path
     cores: Cores = field(default_factory=choose_cores)
     _redis: EmbeddedRedis | None = None
-    _worlds: dict[int, World] = field(default_factory=dict)
+    _worlds: dict[tuple[int, int], World] = field(default_factory=dict)
     _folders: int = 0
     _databases: int = 0
     _exit: ExitStack = field(default_factory=ExitStack)
@@ -95,18 +91,17 @@ class Stage:
 
     def world(self, messages: int, customers: int) -> World:
         """Made once, for all parts that ask for it."""
-        if messages not in self._worlds:
+        if (messages, customers) not in self._worlds:
             say(f"An org with {messages:,} messages and {customers:,} customers")
             org, url = workload.workload(messages), self.new_database()
             asyncio.run(_put(org, customers, url))
-            self._worlds[messages] = World(org, customers, url)
-        return self._worlds[messages]
+            self._worlds[messages, customers] = World(org, customers, url)
+        return self._worlds[messages, customers]
 
     @contextmanager
     def edge(self, world: World, **settings: str) -> Iterator[Server]:
-        """On the server core, with room for everybody's state."""
-        chosen = {"INAPP_USER_CACHE_BYTES": _CACHE_BYTES, **settings}
-        with edge(self.new_folder(), world.redis_url, self.cores.server, chosen) as server:
+        """On the server core. `settings`: beyond those that an edge begins with."""
+        with edge(self.new_folder(), world.redis_url, self.cores.server, settings) as server:
             yield server
 
 

@@ -50,8 +50,8 @@ class Fastlane(HttpToolsProtocol):
         may_come_again = not self._in_message and not self._is_busy() and self.can_write()
         if may_come_again and (fetched := self.lane.again(data)) is not None:
             fields = self.server_state.default_headers
-            head = self.lane.ok_head(fetched.body_bytes, fields, new_request_id())
-            self.transport.writelines((head, *fetched.pieces))
+            first = self.lane.ok_head(fetched.body_bytes, fields, new_request_id())
+            self.transport.writelines((first, *fetched.pieces))
             self._note_answer()
             return
         self._begun, self._head_bytes = 0, self._head_bytes + len(data)

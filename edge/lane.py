@@ -59,7 +59,10 @@ class Route(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A request as far as its head tells. `request_id`: the client's own, or one that was made for it."""
+    """A request as far as its head tells. `request_id`: the client's own, or one that was made for it.
+
+    `can_come_again`: whether the same bytes may be answered from memory: those of a POST without a request id.
+    """
 
     route: Route
     method: bytes
@@ -110,7 +113,8 @@ class Lane:
             return None
         offered = headers.get(b"x-request-id")
         request_id = accepted_request_id(offered.decode("latin-1")).encode() if offered else new_request_id()
-        return Call(route, method, _key(headers, query), request_id, offered is None)
+        may_come_again = offered is None and method == b"POST"
+        return Call(route, method, _key(headers, query), request_id, may_come_again)
 
     def _other_route(self, method: bytes, path: bytes, query: Mapping[str, str]) -> Route | None:
         folder, _, name = path.decode("latin-1").rpartition("/")

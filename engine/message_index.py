@@ -28,6 +28,8 @@ _IS_ONE: Final = bytes.maketrans(b"01", b"\0\1")
 
 
 class Capped(NamedTuple):
+    """`id`: of the message, the one text that all who remember it share."""
+
     id: str
     bit: int
     cap: FrequencyCap
@@ -91,7 +93,7 @@ class MessageIndex:
     """Made by `indexing`.
 
     `stateful`: what deciding about takes more than the message itself; `targeted`: what depends on who somebody is.
-    `capped`: by message id. `with_where`: those whose event trigger has conditions. `mean_bytes`: of a message's JSON.
+    `capped`: by message id. `with_where`: those whose event trigger has conditions.
     """
 
     def __init__(self, audiences: int) -> None:
@@ -103,7 +105,6 @@ class MessageIndex:
         self.with_event = 0
         self.with_where = 0
         self._by_event: dict[str, int] = {}
-        self.mean_bytes = 0
         self._slots: dict[str, int] = {}
         self._slot_of: list[str] = []
         self._not_rivals: dict[str, int] = {}
@@ -155,16 +156,14 @@ class MessageIndex:
 
 def indexing(messages: Sequence["PreparedMessage"], audiences: int) -> Steps[MessageIndex]:
     """`messages` in the order in which they win a slot; `audiences`: how many bits their masks have."""
-    index, size_bytes = MessageIndex(audiences), 0
+    index = MessageIndex(audiences)
     for place, prepared in enumerate(messages):
         if place % MESSAGES_A_STEP == 0:
             yield
         _add(index, prepared, 1 << place)
-        size_bytes += len(prepared.message.json)
     needing, excluding = index._needing, index._excluding
     index._barred = [_Barred(needing[at : at + 8], excluding[at : at + 8]) for at in range(0, audiences, 8)]
     index._not_rivals = {slot: ~mask for slot, mask in index._slots.items()}
-    index.mean_bytes = size_bytes // max(len(messages), 1)
     return index
 
 

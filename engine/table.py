@@ -121,8 +121,7 @@ def preparing_table(
     messages = yield from _sorting(list(by_id.values()))
     index = yield from indexing(messages, len(membership.ids))
     version, keys, settings = manifest.version, manifest.keys, manifest.settings
-    capped = frozenset([(each.id, each.cap) for each in index.capped.values()])
-    capped = before.capped if before and before.capped == capped else capped
+    capped = yield from _capped(index, before)
     return OrgTable(version, keys, settings, parsed, membership, features, messages, by_id, index, capped)
 
 
@@ -177,6 +176,16 @@ def _preparing_messages(
                 new = _prepare_message(earlier.message, bundle, membership, earlier.trigger)
             prepared[message.id] = new
     return prepared
+
+
+def _capped(index: MessageIndex, before: OrgTable | None) -> Steps[frozenset[tuple[str, FrequencyCap]]]:
+    found = set()
+    for place, each in enumerate(index.capped.values()):
+        found.add((each.id, each.cap))
+        if place % MESSAGES_A_STEP == 0:
+            yield
+    yield
+    return before.capped if before and before.capped == found else frozenset(found)
 
 
 def _sorting(messages: Sequence[PreparedMessage]) -> Steps[tuple[PreparedMessage, ...]]:

@@ -24,6 +24,13 @@ ROWS = {
     "growth": ["W10k × W10, hot"],
     "swaps": ["fetch while bundles are swapped, p99.9 × steady", "fetch while bundles are swapped, p99.9"],
     "events": ["events/batch of 20", "mix of 90 % fetches and 10 % events × nginx"],
+    "evaluation": ["evaluation, first time", "evaluation, cached"],
+    "preparing": [f"prepare: {what}" for what in ("first time", "one message edited", "one number in a rule edited")],
+    "compiling": ["compile W", "compile W10k after one edit"],
+    "publishing": ["publish → visible at an edge, p50"],
+    "recording": ["recorder into Postgres", "recorder, an event"],
+    "memory": ["edge memory, nobody cached"],
+    "startup": ["start of an edge"],
     "counting": ["count: exported within 14d", "count: any event within 14d", "count: never created a project"],
     "propagation": [f"{kind} at one edge → fetch at another, p99" for kind in ("track", "identify")],
 }
@@ -75,5 +82,5 @@ def test_no_row_is_there_twice(ran: Results) -> None:
 def assert_measured(ran: Results, part: str) -> None:
     assert not [reason for reason in ran.failed if reason.startswith(f"{part}:")]
     found = {row.name: row for row in ran.rows}
-    for name in ROWS.get(part, ()):
+    for name in ROWS[part]:
         assert found[name].value > 0

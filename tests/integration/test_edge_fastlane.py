@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from edge.app import http_app
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.anyio
 
 NOW_MS = 1_767_225_600_000
 FETCH = "/api/v1/in-app-messages/fetch"
+ACTIVE = "/api/v1/in-app-messages/active"
 MESSAGE_ID = "00000000-0000-7000-8000-000000000000"
 
 
@@ -160,6 +162,13 @@ async def test_pipelined_answers_come_in_order_though_the_first_has_to_wait(
     ]  # fmt: skip
 
 
+def writes_on(server: Server) -> bool:
+    """Whether there is room for more bytes to the server's one client."""
+    connections: set[Any] = server.uvicorn.server_state.connections
+    (protocol,) = connections
+    return not protocol.flow.write_paused
+
+
 def reads_on(server: Server) -> bool:
     """Whether the server still takes bytes from its one client."""
     connections: set[Any] = server.uvicorn.server_state.connections
@@ -253,8 +262,9 @@ async def test_a_reader_that_does_not_read_is_not_written_to_without_end(
     async with fast.connection(limit=2**16) as connection:
         connection.writer.transport.set_write_buffer_limits(2**30)
         connection.send(sent * number)
-        await asyncio.sleep(0.5)
-        (protocol,) = fast.uvicorn.server_state.connections
+        await eventually_async(lambda: equals_now(writes_on(fast), False))
+        connections: set[Any] = fast.uvicorn.server_state.connections
+        (protocol,) = connections
         assert protocol.transport.get_write_buffer_size() < 2**20
         answers = [await connection.response() for _ in range(number)]
     assert len({len(answer) for answer in answers}) == 1
@@ -264,9 +274,7 @@ async def is_longer(server: Server, sent: bytes, least: int) -> bool:
     return len(await server.exchange(sent)) > least
 
 
-async def test_a_client_that_leaves_in_the_middle_does_no_harm(
-    org: Publisher, edge: RunningEdge, fast: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_client_that_leaves_in_the_middle_does_no_harm(org: Publisher, fast: Server) -> None:
     whole = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
     for length in (10, len(whole) - 5, len(whole)):
         async with fast.connection() as connection:
@@ -329,6 +337,27 @@ async def test_a_request_under_way_is_answered_when_the_server_is_told_to_stop(
         answer = await connection.response()
         assert answer.startswith(b"HTTP/1.1 200 OK") and b"connection: close" in answer
         assert await connection.end() == b""
+
+
+async def test_every_answer_is_counted_under_its_route(org: Publisher, fast: Server) -> None:
+    await until_given(org, fast)
+    lane: Lane = fast.uvicorn.lifespan.state["lane"]
+    requests = {
+        ("POST", FETCH): post(FETCH, {"userId": "ada"}, X_API_Key=org.key),
+        ("GET", ACTIVE): request("GET", f"{ACTIVE}?userId=ada", headers={"X-API-Key": org.key}),
+    }
+    lane.tally()
+    before = {route: counted(*route) for route in requests}
+    for sent in requests.values():
+        for _ in range(3):
+            await fast.exchange(sent)
+    lane.tally()
+    assert {route: counted(*route) - before[route] for route in requests} == dict.fromkeys(requests, 3)
+
+
+def counted(method: str, route: str) -> float:
+    labels = {"method": method, "route": route, "status": "200"}
+    return REGISTRY.get_sample_value("inapp_http_requests_total", labels) or 0.0
 
 
 async def test_what_breaks_inside_is_a_500_in_the_envelope(

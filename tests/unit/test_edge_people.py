@@ -174,6 +174,15 @@ async def test_what_was_seen_of_a_message_counts_once_the_message_has_a_cap(worl
     assert world.given(table=prepare_with(CAPPED, before)) == []
 
 
+async def test_a_cap_that_becomes_tighter_counts_what_was_seen_before(world: World) -> None:
+    before = prepare_with(replace(CAPPED, cap=replace(ONCE, max_impressions=3)))
+    await world.put("u:ada", 2, seen={CAPPED.id: Seen(1, recent_ms=(NOW_MS,))})
+    world.users.announce(ORG, [("u:ada", 2)])
+    await world.load("u:ada")
+    assert world.given(table=before) == [CAPPED.id]
+    assert world.given(table=prepare_with(CAPPED, before)) == []
+
+
 def prepare_with(message: CompiledMessage, before: OrgTable | None = None) -> OrgTable:
     manifest = Manifest(Version(0, 1, 1), 1, {EVERYONE: ""}, frozenset())
     return prepare(manifest, {EVERYONE: Bundle(EVERYONE, None, (message,))}, before)
