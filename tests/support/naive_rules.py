@@ -1,6 +1,6 @@
 """Audience rules as docs/rules.md says them, without any cleverness: to compare compilers with.
 
-It walks the rule and counts in the whole history: no generated code, no rings, no next change.
+It walks the rule and counts in the whole history: no masks, no rings, no next change.
 """
 
 from collections.abc import Mapping
