@@ -146,11 +146,21 @@ class MessageIndex:
 
     def winners(self, given: int) -> int:
         """Of each slot the first."""
+        if len(self._slots) <= given.bit_count():
+            return self._first_of_all_slots(given)
         winners, slot_of, not_rivals = 0, self._slot_of, self._not_rivals
         while given:
             first = given & -given
             winners |= first
             given &= not_rivals[slot_of[first.bit_length() - 1]]
+        return winners
+
+    def _first_of_all_slots(self, given: int) -> int:
+        """The same, quicker where there are few slots."""
+        winners = 0
+        for slot in self._slots.values():
+            in_it = given & slot
+            winners |= in_it & -in_it
         return winners
 
 
