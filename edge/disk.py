@@ -11,12 +11,13 @@ from uuid import UUID
 import structlog
 
 from service.logs import one_line
-from wire.bundle import Manifest, sha_of
+from wire.bundle import Manifest, Version, sha_of
 from wire.codec import DecodeError
 
 log = structlog.get_logger("edge")
 
 _MANIFEST = "manifest"
+_BEFORE_ANY = Version(-1, -1, -1)
 
 
 class Stored(NamedTuple):
@@ -48,6 +49,16 @@ class BundleDisk:
         with self._one_at_a_time:
             _save(self._folder / str(org_id), manifest, fresh)
 
+    def take_newer(self, other: Path) -> None:
+        """Saves every org of which another disk's folder has a newer manifest; what is not usable there is logged."""
+        for folder in sorted(path.parent for path in other.glob(f"*/{_MANIFEST}")):
+            try:
+                if _version(folder) > _version(self._folder / folder.name):
+                    newer = _load(folder)
+                    self.save(newer.org_id, Manifest.decode(newer.manifest), newer.bundles)
+            except (OSError, ValueError) as error:
+                log.warning("newer_bundles_not_taken", org=folder.name, reason=one_line(error))
+
 
 def _save(folder: Path, manifest: Manifest, fresh: Mapping[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +69,14 @@ def _save(folder: Path, manifest: Manifest, fresh: Mapping[str, bytes]) -> None:
     _write(folder / _MANIFEST, manifest.encode())
     sync_folder(folder)
     _remove_unreferenced(folder, {_MANIFEST, *manifest.bundles.values()})
+
+
+def _version(folder: Path) -> Version:
+    """Below every other when there is no manifest that can be read."""
+    try:
+        return Manifest.decode((folder / _MANIFEST).read_bytes()).version
+    except (OSError, DecodeError):
+        return _BEFORE_ANY
 
 
 def _load(folder: Path) -> Stored:

@@ -67,7 +67,7 @@ class Fastlane(HttpToolsProtocol):
         self._begun += 1
         self._in_head = self._in_message = True
         self._later_bytes = 0
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self.url, self.headers = b"", []
 
     def on_headers_complete(self) -> None:
         if self._is_head_too_large():
@@ -85,11 +85,18 @@ class Fastlane(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """None after a body: nobody looks at those, and nothing would bound them."""
+        if not self._in_head:
+            raise ValueError("no field may come after the body")
+        self.headers.append((name.lower(), value))
+
     def _leave_to_uvicorn(self) -> None:
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.headers += headers
-        self.url, self.expect_100_continue = url, expects
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -179,7 +186,8 @@ class _Cycle:
 
     def remember(self, request: bytes) -> None:
         """`request`: all of its bytes."""
-        if isinstance(self._begun, Fetched) and self._call.can_come_again and self.keep_alive:
+        can_come_again = self._call.can_come_again and self.keep_alive
+        if isinstance(self._begun, Fetched) and self._begun.until_ms and can_come_again:
             self._protocol.lane.remember(request, self._begun)
 
     def answer_at_once(self) -> bool:
@@ -225,7 +233,7 @@ class _Cycle:
         protocol = self._protocol
         protocol.lane.count(self._call, answer.status, seconds)
         self.response_complete = True
-        if self.disconnected:
+        if self.disconnected or protocol.transport.is_closing():
             return
         protocol.transport.writelines(self._response(answer))
         if not self.keep_alive:

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from edge import access
 from edge.access import Org
 from edge.answers import Answer, read_json
 from edge.bundles import Bundles
 from edge.listings import Listings
-from edge.people import NOTHING_KNOWN, Known, People, Who
+from edge.people import NOTHING_KNOWN, Basis, Known, People, Who
 from engine.decide import ANYWHERE, NOBODY, Context, Eligible, Occasion, Person, eligible, person
 from engine.table import OrgTable
 from service.clock import NowMs
@@ -179,12 +180,16 @@ def _object_flaw(value: object) -> Flaw | None:
 
 
 class Fetched(NamedTuple):
-    """A 200 whose body is these pieces, and until when the same request gets the same; 0: the next may get another."""
+    """A 200 whose body is these pieces, and until when the same request gets the same; 0: the next may get another.
+
+    `table`: the number of the one by which it was decided.
+    """
 
     pieces: Sequence[bytes]
     body_bytes: int
-    org: Org
-    known: Known | None = None
+    org_id: UUID
+    table: int
+    basis: Basis | None = None
     until_ms: int = 0
 
     @property
@@ -239,11 +244,12 @@ class Fetch:
 
     def holds(self, fetched: Fetched) -> bool:
         """Whether the request that was answered so would be answered so again."""
-        known, org = fetched.known, fetched.org
+        table = self._bundles.table(fetched.org_id)
         return (
             self._now_ms() < fetched.until_ms
-            and (known is None or known.is_of_current_states())
-            and self._bundles.table(org.id) is org.table
+            and (fetched.basis is None or fetched.basis.stands())
+            and table is not None
+            and table.number == fetched.table
         )
 
     async def _later(self, org: Org, request: FetchRequest) -> Answer:
@@ -280,13 +286,15 @@ class Fetch:
         somebody = NOBODY if state is None else person(org.table, state, request.traits, now_ms, verified=verified)
         may = eligible(org.table, somebody, now_ms)
         body = answer(self._listings, org.table, may, request, now_ms, degraded=state is None)
-        return Fetched(*body, org)
+        return Fetched(*body, org.id, org.table.number)
 
     def _fetched(
         self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, known: Known | None = None
     ) -> Fetched:
         pieces, body_bytes = answer(self._listings, org.table, may, request, now_ms)
-        return Fetched(pieces, body_bytes, org, known, _until_ms(may, now_ms, REUSED_FOR_MS))
+        basis = None if known is None else known.basis
+        until_ms = _until_ms(may, now_ms, REUSED_FOR_MS)
+        return Fetched(pieces, body_bytes, org.id, org.table.number, basis, until_ms)
 
 
 async def _answer_of(begun: Fetched | Awaitable[Answer]) -> Answer:

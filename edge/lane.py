@@ -105,7 +105,7 @@ class Lane:
             return None
         query: dict[str, str] = {}
         route = self._routes.get((method, url))
-        if route is None:
+        if route is None and b"#" not in url:
             path, _, text = url.partition(b"?")
             query = dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True))
             route = self._routes.get((method, path)) or self._other_route(method, path, query)

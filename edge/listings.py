@@ -10,7 +10,7 @@ from engine.message_index import chosen
 from engine.table import OrgTable, PreparedMessage
 
 MOST_BYTES: Final = 8 * 1024 * 1024
-MOST_PLACES: Final = 4_096
+MOST_PLACES: Final = 2_048
 _LONGEST_PLACE: Final = 512
 _FIXED_BYTES: Final = 700
 
@@ -20,27 +20,29 @@ class Listing:
     many people get differs, but is made of the same pieces. `body_bytes`: all of them together.
     """
 
-    __slots__ = ("body_bytes", "etag", "pieces", "size_bytes", "table")
+    __slots__ = ("body_bytes", "etag", "pieces", "size_bytes")
 
     def __init__(self, table: OrgTable, given: int) -> None:
         messages = chosen(table.messages, given)
-        self.table = table
         self.etag = etag_of(messages).encode()
         self.pieces = [prepared.further for prepared in messages]
         if messages:
             self.pieces[0] = messages[0].message.json
         self.body_bytes = sum(map(len, self.pieces))
-        self.size_bytes = _FIXED_BYTES + 8 * len(self.pieces)
+        self.size_bytes = _FIXED_BYTES + 8 * len(self.pieces) + len(table.messages) // 7
 
 
 class Listings:
-    """The latest to be asked for, bounded in bytes, and with them what people got who were somewhere."""
+    """The latest to be asked for, bounded in bytes, and what was left of people's messages where they were.
+
+    A table is known here by its number: nothing keeps one that is not in use any more.
+    """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._kept: OrderedDict[tuple[int, int], Listing] = OrderedDict()
-        self._within: OrderedDict[tuple[int, int, str | None, str | None, bool], Listing] = OrderedDict()
+        self._within: OrderedDict[tuple[int, int, str | None, str | None, bool], int] = OrderedDict()
 
     def within(self, table: OrgTable, messages: int, context: Context) -> Listing:
         """Those of the messages that fit the context."""
@@ -48,28 +50,22 @@ class Listings:
             return self.of(table, messages)
         if context.event is not None or len(context.url or "") + len(context.screen or "") > _LONGEST_PLACE:
             return self.of(table, in_context(table, messages, context))
-        key = (id(table), messages, context.url, context.screen, context.resolve)
-        listing = self._within.get(key)
-        if listing is None or listing.table is not table:
-            listing = self._within[key] = self.of(table, in_context(table, messages, context))
+        key = (table.number, messages, context.url, context.screen, context.resolve)
+        given = self._within.get(key)
+        if given is None:
+            given = self._within[key] = in_context(table, messages, context)
             if len(self._within) > MOST_PLACES:
                 self._within.popitem(last=False)
-        else:
-            self._within.move_to_end(key)
-        return listing
+        return self.of(table, given)
 
     def of(self, table: OrgTable, given: int) -> Listing:
-        key = (id(table), given)
+        key = (table.number, given)
         listing = self._kept.get(key)
-        if listing is not None and listing.table is table:
+        if listing is not None:
             self._kept.move_to_end(key)
             return listing
-        return self._keep(key, Listing(table, given))
-
-    def _keep(self, key: tuple[int, int], listing: Listing) -> Listing:
-        before = self._kept.pop(key, None)
-        self._kept[key] = listing
-        self._bytes += listing.size_bytes - (before.size_bytes if before else 0)
+        listing = self._kept[key] = Listing(table, given)
+        self._bytes += listing.size_bytes
         while self._bytes > self._most_bytes:
             self._bytes -= self._kept.popitem(last=False)[1].size_bytes
         return listing

@@ -9,7 +9,6 @@ from edge.overlay import Overlay
 from edge.users import Entry, Users, note_unreadable
 from engine.decide import Eligible, Person, eligible, person
 from engine.features import FeatureIndex
-from engine.rules import Membership
 from engine.state import Laid, union, with_events
 from engine.table import OrgTable
 from wire import subjects
@@ -20,8 +19,8 @@ NOTHING_KNOWN = UserState()
 
 NOTHING = Eligible(0, 0)
 
-SEEN_BYTES = 200
-"""What somebody's record of one message takes in memory, about."""
+_SEEN_BYTES = 200
+_MOMENT_BYTES = 40
 
 
 class Who:
@@ -39,54 +38,61 @@ class Who:
         self.subject = subjects.anonymous(anonymous_id or "") if user_id is None else subjects.user(user_id)
 
 
+class Basis:
+    """The states of which something was made. It stands until any of them, or what is laid over it, changes."""
+
+    __slots__ = ("_entry", "_others", "_version")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entry, *others = entries
+        self._version = self._entry.version
+        self._others = tuple([(entry, entry.version) for entry in others])
+
+    def stands(self) -> bool:
+        if self._entry.version != self._version or self._entry.era.over:
+            return False
+        for entry, version in self._others:  # noqa: SIM110 - quicker than all() for one or two
+            if entry.version != version or entry.era.over:
+                return False
+        return True
+
+
 class Known:
     """Somebody whose rules were evaluated: what that came to, and of what it was made.
 
-    `may` is what they may get by `table`; both are renewed by `may_get`.
+    `may` is what they may get by the latest table that was asked about; `may_get` renews it.
     """
 
-    __slots__ = (
-        "_capped", "_entry", "_membership", "_others", "_since_ms", "_version", "anonymous_id", "may", "person", "table"
-    )  # fmt: skip
+    __slots__ = ("_people", "_since_ms", "_table", "anonymous_id", "basis", "may", "person")
 
     def __init__(
         self, person: Person, table: OrgTable, now_ms: int, anonymous_id: str | None, entries: Sequence[Entry]
     ) -> None:
         self.person = person
-        self._since_ms = now_ms
         self.anonymous_id = anonymous_id
-        self.table: OrgTable | None = None
+        self.basis = Basis(entries)
         self.may = NOTHING
-        self._membership: Membership = table.membership
-        self._capped = table.capped
-        self._entry, *others = entries
-        self._version = self._entry.version
-        self._others = tuple([(entry, entry.version) for entry in others])
+        self._since_ms = now_ms
+        self._people = table.people
+        self._table = -1
 
-    def is_current(self, now_ms: int) -> bool:
-        """Whether nothing is known since that could change what the rules said."""
+    def is_current(self, table: OrgTable, now_ms: int) -> bool:
+        """Whether nothing is known since that could change what the rules said, the table's own rules included."""
         changes_ms = self.person.changes_ms
         is_now = self._since_ms <= now_ms and (changes_ms is None or now_ms < changes_ms)
-        return is_now and self.is_of_current_states()
-
-    def is_of_current_states(self) -> bool:
-        if self._entry.version != self._version:
-            return False
-        for entry, version in self._others:  # noqa: SIM110 - quicker than all() for one or two
-            if entry.version != version:
-                return False
-        return True
-
-    def is_made_for(self, table: OrgTable) -> bool:
-        """Whether the table has the rules that were evaluated, and the same caps."""
-        return self._membership is table.membership and self._capped is table.capped
+        return is_now and self._people == table.people and self.basis.stands()
 
     def may_get(self, table: OrgTable, now_ms: int) -> Eligible:
         """The list is made once and kept until its next change."""
         changes_ms = self.may.changes_ms
-        if self.table is not table or (changes_ms is not None and now_ms >= changes_ms):
-            self.may, self.table = eligible(table, self.person, now_ms), table
+        if self._table != table.number or (changes_ms is not None and now_ms >= changes_ms):
+            self.may, self._table = eligible(table, self.person, now_ms), table.number
         return self.may
+
+    def size_bytes(self, table: OrgTable) -> int:
+        """What it takes beyond somebody who has seen nothing in a small org, about."""
+        seen = sum([_SEEN_BYTES + _MOMENT_BYTES * len(what.recent_ms) for what in self.person.seen.values()])
+        return seen + len(table.messages) // 7
 
 
 class Read(NamedTuple):
@@ -111,9 +117,8 @@ class People:
         if (
             known is not None
             and known.anonymous_id == who.anonymous_id
-            and known.is_made_for(table)
             and known.person.verified == verified
-            and known.is_current(now_ms)
+            and known.is_current(table, now_ms)
         ):
             return known
         return self._evaluate(who, entry, table, now_ms, verified=verified)
@@ -129,7 +134,7 @@ class People:
             return None
         somebody = person(table, state, {}, now_ms, verified=verified)
         known = Known(somebody, table, now_ms, who.anonymous_id, there)
-        self._users.remember((who.org_id, who.subject), known, SEEN_BYTES * len(somebody.seen))
+        self._users.remember((who.org_id, who.subject), known, known.size_bytes(table))
         return known
 
     async def read(self, who: Who) -> "Read | None":

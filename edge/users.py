@@ -25,8 +25,9 @@ Key = tuple[UUID, str]
 
 _LOAD_TIMEOUT_S = 1.0
 _RETRY_AFTER_S = 0.25
-_FIXED_BYTES = 900
+_FIXED_BYTES = 800
 """What a customer takes besides the encoded state: the names, the entry, and what was found out about them."""
+_MOST_SPARED = 32
 _STATES_SHARE = 8
 """Encoded states take up to this part of the bytes, however few customers there are: memory that large pieces once took
 is of little use to others."""
@@ -38,29 +39,48 @@ CACHED_BYTES = Gauge(
 CACHED = Gauge("inapp_edge_user_cache_entries", "Cached user states", multiprocess_mode="livesum")
 
 
+class Era:
+    """The time in which what was read of an org's customers holds. `over`: not any more; `void`: not even as the best
+    there is while Redis is away."""
+
+    __slots__ = ("over", "void")
+
+    def __init__(self) -> None:
+        self.over = self.void = False
+
+
 class Entry:
-    """A customer in memory. Whatever was made of one holds as long as its `version` stays.
+    """A customer in memory. Whatever was made of one holds as long as its `version` stays and its era is not over.
 
     `encoded`: the state as Redis has it, empty for somebody who is not known; None once it made room for others, so
     that only `known`, what was found out with it, is left. `used` since it was last considered for eviction.
     """
 
-    __slots__ = ("encoded", "known", "known_bytes", "rev", "stale", "used", "version")
+    __slots__ = ("encoded", "era", "known", "known_bytes", "rev", "stale", "used", "version")
 
-    def __init__(self, rev: int, encoded: bytes) -> None:
+    def __init__(self, rev: int, encoded: bytes, era: Era) -> None:
         self.rev = rev
         self.encoded: bytes | None = encoded
+        self.era = era
         self.known: Any = None
         self.known_bytes = 0
         self.stale = False
         self.used = False
         self.version = 0
 
+    @property
+    def is_fresh(self) -> bool:
+        return not self.stale and not self.era.over
+
     def state(self) -> UserState:
         """Decoded anew each time. Raises DecodeError."""
         if self.encoded is None:
             raise DecodeError("the state is not in memory")
         return UserState.decode(self.encoded) if self.encoded else UserState()
+
+    def copy(self) -> "Entry | None":
+        """One that keeps its state whatever becomes of this one; None when it has none to keep."""
+        return None if self.encoded is None or self.era.void else Entry(self.rev, self.encoded, self.era)
 
     def change(self) -> None:
         """What was made of it no longer holds."""
@@ -103,6 +123,7 @@ class Users:
         self._with_state: OrderedDict[Key, Entry] = OrderedDict()
         self._bytes = 0
         self._states_bytes = 0
+        self._eras: dict[UUID, Era] = {}
         self._loads: dict[Key, _Load] = {}
         self._queue: list[Key] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +133,7 @@ class Users:
     def peek(self, key: Key) -> Entry | None:
         """The customer when they are in memory and nothing newer has been announced."""
         entry = self._entries.get(key)
-        if entry is None or entry.stale:
+        if entry is None or entry.stale or entry.era.over:
             return None
         entry.used = True
         return entry
@@ -155,19 +176,23 @@ class Users:
 
     def forget(self, org_id: UUID) -> None:
         """What was read of the org's customers until now lacks something, and will not do even while Redis is away."""
-        for key in [key for key in self._entries if key[0] == org_id]:
-            self._remove(key)
+        self._end_era(org_id).void = True
         for key, load in self._loads.items():
             load.again |= key[0] == org_id
-        self._show_size()
 
     def doubt_all(self) -> None:
         """Announcements may have been missed: nothing cached is served any more, unless Redis cannot be reached."""
-        for entry in self._entries.values():
-            self._outdate(entry)
+        for org_id in list(self._eras):
+            self._end_era(org_id)
         self._asked.clear()
         for load in self._loads.values():
             load.again = True
+
+    def _end_era(self, org_id: UUID) -> Era:
+        """At once for however many customers."""
+        era = self._eras.pop(org_id, None) or Era()
+        era.over = True
+        return era
 
     def forget_asked(self) -> None:
         """From now on the recorder may be asked for the same unknown users again."""
@@ -257,14 +282,15 @@ class Users:
     def _keep(self, key: Key, rev: int, encoded: bytes) -> Entry:
         """Caches the newer one of what was there and what was read; the answer is one that keeps its state."""
         before = self._entries.get(key)
-        if before is not None and not before.stale and before.rev > rev and before.encoded is not None:
-            return Entry(before.rev, before.encoded)
+        if before is not None and before.is_fresh and before.rev > rev and (copy := before.copy()):
+            return copy
         self._remove(key)
-        self._entries[key] = self._with_state[key] = Entry(rev, encoded)
+        era = self._eras.setdefault(key[0], Era())
+        self._entries[key] = self._with_state[key] = Entry(rev, encoded, era)
         self._bytes += _FIXED_BYTES
         self._count(len(encoded))
         self._shrink()
-        return Entry(rev, encoded)
+        return Entry(rev, encoded, era)
 
     def _shrink(self) -> None:
         while self._states_bytes > self._max_bytes // _STATES_SHARE:
@@ -278,13 +304,14 @@ class Users:
 
     @staticmethod
     def _longest_unused(entries: "OrderedDict[Key, Entry]") -> tuple[Key, Entry]:
-        """Whoever was used since this was last asked is spared once."""
-        while True:
+        """Whoever was used since this was last asked is spared once, but not too many at a time."""
+        for _ in range(_MOST_SPARED):
             key, entry = next(iter(entries.items()))
             if not entry.used:
-                return key, entry
+                break
             entry.used = False
             entries.move_to_end(key)
+        return next(iter(entries.items()))
 
     def _remove(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
@@ -292,6 +319,7 @@ class Users:
             self._with_state.pop(key, None)
             self._bytes -= _FIXED_BYTES + entry.known_bytes
             self._count(-len(entry.encoded or b""))
+            entry.encoded = None
             entry.change()
 
     def _count(self, states_bytes: int) -> None:
@@ -314,7 +342,7 @@ class Users:
             load = self._loads.pop(key)
             entry = self._entries.get(key)
             load.reached = False
-            load.settle(Entry(entry.rev, entry.encoded) if entry and entry.encoded is not None else None)
+            load.settle(entry.copy() if entry else None)
 
     async def _ask_for(self, unknown: list[Key]) -> None:
         """Has the recorder project those users first, each at most once until `forget_asked`."""

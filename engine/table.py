@@ -2,8 +2,9 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import count
 from typing import Final, NamedTuple
 
 from engine.clauses import compile_where
@@ -21,6 +22,7 @@ PropertiesTest = Callable[[Mapping[str, object]], bool]
 
 
 _RULES_A_STEP: Final = 16
+_NUMBERS: Final = count()
 
 
 class TableError(ValueError):
@@ -70,7 +72,8 @@ class PreparedMessage:
 class OrgTable:
     """All that is needed to decide for one org. `messages`: the one that wins a slot first; `index` has them as bits.
 
-    `capped`: the ids and caps of those that have one, the same object in tables where these are the same.
+    `capped`: the ids and caps of those that have one. `number`: no other table of this process has it. `people`: the
+    same number in tables by which the same is known of people: they have the same rules and caps.
     `rules`: the JSON of each audience's rule, and what it means.
     """
 
@@ -84,6 +87,8 @@ class OrgTable:
     by_id: Mapping[str, PreparedMessage]
     index: MessageIndex
     capped: frozenset[tuple[str, FrequencyCap]]
+    people: int
+    number: int = field(default_factory=lambda: next(_NUMBERS))
 
 
 class ParsedRule(NamedTuple):
@@ -122,7 +127,9 @@ def preparing_table(
     index = yield from indexing(messages, len(membership.ids))
     version, keys, settings = manifest.version, manifest.keys, manifest.settings
     capped = yield from _capped(index, before)
-    return OrgTable(version, keys, settings, parsed, membership, features, messages, by_id, index, capped)
+    is_alike = before is not None and before.membership is membership and before.capped is capped
+    people = before.people if before and is_alike else next(_NUMBERS)
+    return OrgTable(version, keys, settings, parsed, membership, features, messages, by_id, index, capped, people)
 
 
 def _parsing(bundles: Mapping[str, Bundle], known: Mapping[str, ParsedRule]) -> Steps[dict[str, ParsedRule]]:

@@ -36,15 +36,13 @@ def edge(
 ) -> None:
     """Run the tier that SDKs talk to (REDIS_URL; INAPP_EDGE_DIR for its spool and last good bundles)."""
     from edge.settings import EdgeSettings  # noqa: PLC0415
+    from edge.workers import run_alone, run_workers  # noqa: PLC0415
 
     settings = _settings(EdgeSettings, "edge")
-    if (workers or settings.workers) > 1:
-        from edge.workers import run_workers  # noqa: PLC0415
-
-        run_workers(settings.model_copy(update={"workers": workers or settings.workers}))
-    from edge.app import run  # noqa: PLC0415
-
-    run(settings.model_copy(update={"workers": 1}))
+    settings = settings.model_copy(update={"workers": workers or settings.workers})
+    if settings.workers > 1:
+        run_workers(settings)
+    run_alone(settings)
 
 
 @app.command()

@@ -45,12 +45,13 @@ class _Worker:
 
 
 class Workers:
-    """`name` is what the log calls them."""
+    """`name` is what the log calls them. Who ends waits twice as long each time, unless it lived `reset_after_s`."""
 
-    def __init__(self, name: str, count: int, work: Work, metrics: SharedMetrics) -> None:
+    def __init__(self, name: str, count: int, work: Work, metrics: SharedMetrics, reset_after_s: float) -> None:
         self._name = name
         self._work = work
         self._metrics = metrics
+        self._reset_after_s = reset_after_s
         self._workers = [_Worker(number) for number in range(count)]
         self._has_listened = mmap.mmap(-1, count)  # memory that stays common after a fork
         self._parent_reads, self._parent_writes = os.pipe()
@@ -101,7 +102,7 @@ class Workers:
                     yield worker, os.waitstatus_to_exitcode(status)
 
     def _plan_restart(self, worker: _Worker, code: int) -> None:
-        if time.monotonic() - worker.started_s > _LONGEST_WAIT_S:
+        if time.monotonic() - worker.started_s > self._reset_after_s:
             worker.wait_s = _FIRST_WAIT_S
         log.error("worker_ended", worker=worker.number, code=code, restart_in_seconds=worker.wait_s)
         RESTARTS.inc()

@@ -65,9 +65,7 @@ class Consumer:
             await create_groups(self._redis)
             try:
                 await self._take_up_own()
-                while True:
-                    await self._take_up_abandoned()
-                    await self._process(await self._read(">"))
+                await self._take_up_new()
             except ResponseError as error:
                 if not str(error).startswith(_GROUP_GONE):
                     raise
@@ -78,6 +76,23 @@ class Consumer:
             log.info("taking_up_own_entries", entries=len(entries))
             await self._process(entries)
             await self._followed()
+
+    async def _take_up_new(self) -> None:
+        """The next are read, or waited for, while the last are being stored."""
+        waiting: list[Entry] = []
+        reading = asyncio.create_task(self._read(">"))
+        try:
+            while True:
+                await self._take_up_abandoned()
+                if not waiting or (reading.done() and _size(waiting) < _EVENTS):
+                    waiting += await reading
+                    reading = asyncio.create_task(self._read(">"))
+                part = next(_parts(waiting), [])
+                waiting = waiting[len(part) :]
+                await self._process(part)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _take_up_abandoned(self) -> None:
         if time.monotonic() - self._looked_s < _LOOK_FOR_ABANDONED_S:
@@ -94,7 +109,12 @@ class Consumer:
         replies: Any = await self._blocking.xreadgroup(
             keys.RECORDER_GROUP, self._name, dict.fromkeys(_STREAMS, after), count=_ENTRIES, block=BLOCK_MS
         )
-        return [read_entry(stream, id_, fields) for stream, replied in replies for id_, fields in replied]
+        entries = []
+        for stream, replied in replies:
+            for id_, fields in replied:
+                entries.append(read_entry(stream, id_, fields))
+                await asyncio.sleep(0)  # a transaction may be waiting for us to go on
+        return entries
 
     async def _claim(self, stream: str) -> list[Entry]:
         claimed: Any = await self._redis.xautoclaim(
@@ -147,6 +167,10 @@ async def create_groups(redis: Redis) -> None:
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
+
+
+def _size(entries: Iterable[Entry]) -> int:
+    return sum(len(entry.events) for entry in entries)
 
 
 def _parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -58,10 +58,10 @@ async def add(connection: AsyncConnection, owned: Sequence[Owned]) -> list[Owned
         "contexts": [event.context.decode() for event in listed],
         "session_ids": [event.session_id for event in listed],
     }
-    rows = await connection.execute(_ADD, key_arrays(owner for owner, _ in grouped) | columns)
-    added: set[tuple[UUID, UUID]] = {(org_id, id_) for org_id, id_ in rows}
-    if len(added) == len(owned):
+    rows = (await connection.execute(_ADD, key_arrays(owner for owner, _ in grouped) | columns)).all()
+    if len(rows) == len(owned):
         return list(owned)
+    added: set[tuple[UUID, UUID]] = {(org_id, id_) for org_id, id_ in rows}
     return [(owner, event) for owner, event in owned if (event.org_id, event.id) in added]
 
 

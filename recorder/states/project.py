@@ -1,5 +1,6 @@
 """User states into Redis, where edges read them."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from recorder import claims, metrics
 from recorder.rows.customers import CustomerKey
 from recorder.states.read import Projection, read_states
+from store.user_states import STATES_AT_ONCE
 from wire import keys
 
 T = TypeVar("T")
@@ -78,7 +80,9 @@ class Projector:
     async def _put(self, org_id: UUID, projections: Collection[Projection]) -> None:
         at = [keys.CHANGES_SEQUENCE, keys.CHANGES, *(keys.user(org_id, each.subject) for each in projections)]
         arguments: list[str | bytes | int] = [str(org_id), keys.CHANGES_MAX_LENGTH]
-        for each in projections:
+        for number, each in enumerate(projections):
+            if number % STATES_AT_ONCE == 0:
+                await asyncio.sleep(0)
             arguments += (each.subject, each.state.encode(), each.life_s)
         moved = await self._put_if_newer(keys=at, args=arguments)
         metrics.PROJECTED.inc(len(projections))

@@ -108,6 +108,7 @@ def requests(org: Publisher) -> dict[str, bytes]:
         + b'10\r\n{"userId":"ada"}\r\n0\r\n\r\n',
         "twice the same field": request("POST", FETCH, b"{}", {"X-API-Key": key, "x-api-key": "other"}),
         "get": request("GET", f"/api/v1/in-app-messages/active?userId=ada&apiKey={key}&url=a%20b"),
+        "get with a fragment": request("GET", f"{ACTIVE}?userId=ada#x", headers={"X-API-Key": key}),
         "get with problems": request("GET", "/api/v1/in-app-messages/active?traits=x", headers={"X-API-Key": key}),
         "event": post("/api/v1/events", event, X_API_Key=key),
         "bad event": post("/api/v1/events", {}, X_API_Key=key),
@@ -239,6 +240,13 @@ async def test_a_head_of_more_than_64_kib_is_refused(fast: Server, path: str, pi
             connection.send(head[start : start + len(head) // pieces])
             await asyncio.sleep(0.001)
         assert (await connection.end()).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_fields_after_a_body_are_refused(org: Publisher, fast: Server) -> None:
+    head = request("POST", FETCH, headers={"X-API-Key": org.key, "Transfer-Encoding": "chunked"})
+    async with fast.connection() as connection:
+        connection.send(head + b"2\r\n{}\r\n0\r\n" + b"x-late: 1\r\n\r\n")
+        assert (await connection.end()).startswith(b"HTTP/1.1 400 ")
 
 
 async def test_a_head_that_never_ends_is_refused(fast: Server) -> None:

@@ -167,4 +167,5 @@ async def test_a_second_edge_on_the_same_folder_ends_with_a_clear_line(
     EdgeProcess(processes, redis_db, tmp_path / "edge").ready()
     second = EdgeProcess(processes, redis_db, tmp_path / "edge")
     assert second.process.wait() == 1
-    assert "another process uses the spool" in second.process.output
+    assert "another edge works in" in second.process.output
+    assert "Traceback" not in second.process.output

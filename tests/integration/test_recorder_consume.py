@@ -239,6 +239,38 @@ async def has_stored(world: World, count: int) -> bool:
     return await world.count("events") == count
 
 
+async def test_what_was_read_ahead_by_a_recorder_that_stops_is_taken_up_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = uuid4()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    record = world.ledger.record
+
+    async def slowly(recorded: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await record(recorded)
+
+    monkeypatch.setattr(world.ledger, "record", slowly)
+    await world.ship(EventBatch(spool, 1, (world.identify("ada"),)))
+    task = asyncio.create_task(world.consumer().run())
+    await asyncio.wait_for(begun.wait(), 10)
+    await world.ship(EventBatch(spool, 2, (world.identify("bob"),)))
+    await eventually_async(partial(has_read, world, 2))
+    task.cancel()
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asyncio.wait([task])
+    assert await marks(world, spool) == {1}
+    async with at_work(world.consumer()):
+        await eventually_async(marked(world, spool, {1, 2}))
+    assert await world.count("events") == 2
+
+
+async def has_read(world: World, entries: int) -> bool:
+    return await pending(world) == entries
+
+
 async def test_what_could_not_be_projected_is_taken_up_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = uuid4()
 

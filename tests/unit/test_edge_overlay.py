@@ -8,7 +8,7 @@ import pytest
 
 from edge.overlay import ORG_SHARE, Overlay
 from edge.people import NOTHING_KNOWN, People, Who
-from edge.users import Entry, Key
+from edge.users import Entry, Era, Key
 from engine.features import FeatureIndex
 from engine.state import with_events
 from engine.steps import finish
@@ -209,7 +209,7 @@ class States:
 
     async def get(self, org_id: UUID, subjects: list[str]) -> list[Entry | None]:
         states = [self.states.get(subject, NOTHING_KNOWN) for subject in subjects]
-        return [None if state is None else Entry(state.rev, state.encode()) for state in states]
+        return [None if state is None else Entry(state.rev, state.encode(), Era()) for state in states]
 
 
 VIEWED = "viewed"

@@ -1,5 +1,7 @@
 """What is known of people: found out once, and found out anew as soon as anything could have changed it."""
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -7,10 +9,12 @@ from uuid import UUID
 import pytest
 from fakeredis import FakeAsyncRedis
 
+from edge.listings import Listings
 from edge.overlay import Overlay
 from edge.people import Known, People, Who
 from edge.redis_server import RedisServer
 from edge.users import Users
+from engine.decide import Context
 from engine.features import features_of
 from engine.steps import finish
 from engine.table import OrgTable, prepare
@@ -196,13 +200,13 @@ async def test_somebody_who_proved_nothing_is_another_one(world: World) -> None:
 
 async def test_doubt_and_forgetting_end_all_that_is_known(world: World) -> None:
     known = world.known(ADA_HERE)
-    assert known is not None and known.is_of_current_states()
+    assert known is not None and known.basis.stands()
     world.users.doubt_all()
-    assert not known.is_of_current_states() and world.known(ADA_HERE) is None
+    assert not known.basis.stands() and world.known(ADA_HERE) is None
     await world.load("u:ada", "a:x")
     known = world.known(ADA_HERE)
     world.users.forget(ORG)
-    assert known is not None and not known.is_of_current_states() and world.known(ADA_HERE) is None
+    assert known is not None and not known.basis.stands() and world.known(ADA_HERE) is None
 
 
 async def test_what_is_known_outlives_the_state_that_it_was_made_of(world: World) -> None:
@@ -216,6 +220,24 @@ async def test_what_is_known_outlives_the_state_that_it_was_made_of(world: World
     assert small.users.peek((ORG, "u:ada")) is not None
     assert small.given(ADA) == [TARGETED.id, CAPPED.id]
     assert small.known(ADA, table_of({**FREE, "value": "pro"})) is None
+
+
+async def test_what_is_known_keeps_no_table_and_no_state_that_is_out_of_use(world: World) -> None:
+    """One visitor who does not come back must not keep all that was published when they were there."""
+    table = prepare_with(message("Of its own", cap=ONCE))
+    known, listings = world.known(table=table), Listings()
+    assert known is not None
+    listings.within(table, known.may_get(table, NOW_MS).messages, Context("here", resolve=True))
+    entry = world.users.peek((ORG, "u:ada"))
+    left = weakref.ref(table.index)
+    del table
+    gc.collect()
+    assert left() is None
+    await world.put("u:ada", 2)
+    world.users.announce(ORG, [("u:ada", 2)])
+    await world.load("u:ada")
+    assert entry is not None and entry.encoded is None and entry.known is None
+    assert not known.basis.stands()
 
 
 async def test_a_state_that_cannot_be_decoded_is_not_known(world: World) -> None:
