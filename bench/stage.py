@@ -40,6 +40,8 @@ SCALES: Final[Mapping[Size, Scale]] = {
     "full": Scale(1_000, 10, 10_000, 100_000, 20_000, 100_000, 4.0, 1.0),
 }
 ROUNDS: Final[Mapping[Size, int]] = {"tiny": 1, "full": 5}
+
+
 class World(NamedTuple):
     """An org in a Redis database of its own, with the states of its first `customers` customers."""
 
