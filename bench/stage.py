@@ -37,7 +37,7 @@ class Scale(NamedTuple):
 
 SCALES: Final[Mapping[Size, Scale]] = {
     "tiny": Scale(40, 10, 80, 60, 30, 200, 0.5, 0.0),
-    "full": Scale(1_000, 10, 10_000, 100_000, 20_000, 100_000, 4.0, 1.0),
+    "full": Scale(1_000, 10, 10_000, 100_000, 20_000, 100_000, 3.0, 1.0),
 }
 ROUNDS: Final[Mapping[Size, int]] = {"tiny": 1, "full": 5}
 
