@@ -13,7 +13,7 @@ from bench.figures import figure
 from bench.rows import Row
 
 _WIDTH: Final = 960
-_LEFT: Final = 330
+_LEFT: Final = 360
 _RIGHT: Final = 230
 _TOP: Final = 76
 _LINE: Final = 26

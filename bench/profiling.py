@@ -33,7 +33,17 @@ def profile(stage: Stage, row: str, each: Contestant) -> None:
     with spy:
         saturate(each.server, each.replay, seconds + 1, stage.cores)
         output, _ = spy.communicate()
+    if spy.returncode == 0:
+        _strip_paths(graph)
     say(str(graph) if spy.returncode == 0 else _DENIED.format(reason=output.decode(errors="replace").strip()))
+
+
+def _strip_paths(graph: Path) -> None:
+    """The title is py-spy's command line, which names folders of this machine."""
+    text = graph.read_text()
+    for folder in (Path(sys.executable).parent, graph.parent.resolve(), graph.parent):
+        text = text.replace(f"{folder}/", "")
+    graph.write_text(text)
 
 
 def _command(pid: int, graph: Path, seconds: int) -> list[str]:
