@@ -1,7 +1,6 @@
 """The compiler as a process: its settings, its tasks, its health."""
 
 import asyncio
-import gc
 import os
 import secrets
 import socket
@@ -20,6 +19,7 @@ from compiler.lease import Lease
 from compiler.worker import Worker
 from service.clock import wall_now_ms
 from service.connect import redis_client
+from service.garbage import collect_seldom
 from service.health import CheckResult, Health, health_app
 from service.serve import serve
 from service.settings import Port, PostgresSettings, RedisSettings
@@ -43,7 +43,7 @@ class CompilerSettings(PostgresSettings, RedisSettings):
 
 def run(settings: CompilerSettings) -> NoReturn:
     """Serves its health until it is told to stop. Logs must be configured."""
-    _collect_seldom()
+    collect_seldom()
     health = Health()
     app = health_app("compiler", health, work=running(settings, health))
     serve(app, host=settings.host, port=settings.port, name="compiler")
@@ -89,13 +89,6 @@ async def listen(database_url: str, changed: Callable[[UUID], None], wake: Calla
             await connection.execute("SELECT 1", timeout=_LISTENER_CHECK_S)
             await _wait(closed, _LISTENER_CHECK_S)
     raise ConnectionError("the connection that listens for changes was closed")
-
-
-def _collect_seldom() -> None:
-    """An edit reads thousands of rows and drops them again, none of them in a circle. Looking for circles through all
-    that is remembered, each time, would take longer than to compile it."""
-    gc.freeze()
-    gc.set_threshold(100_000)
 
 
 def _postgres(stack: AsyncExitStack, database_url: str, *, pool_size: int) -> AsyncEngine:

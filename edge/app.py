@@ -30,7 +30,8 @@ from edge.redis_server import RedisServer
 from edge.routes import DESCRIPTION, sdk_routes
 from edge.settings import EdgeSettings
 from edge.ship import Shipper
-from edge.spool import Committed, Spool, SpooledBatch, SpoolError
+from edge.spool import Committed, Spool
+from edge.spool_file import SpooledBatch, SpoolError
 from edge.track import Track
 from edge.users import Users
 from engine.steps import Steps, finish

@@ -1,11 +1,12 @@
 """An org's last good bundles on disk: what a restarted edge serves while Redis is dead."""
 
 import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -18,6 +19,28 @@ log = structlog.get_logger("edge")
 
 _MANIFEST = "manifest"
 _BEFORE_ANY = Version(-1, -1, -1)
+
+
+class InUseError(Exception):
+    """Another process holds the file."""
+
+
+def hold(file: Path) -> IO[str]:
+    """Makes the file, and its folder, this process's own for as long as the answer is open.
+
+    Raises InUseError, OSError.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = file.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise InUseError from None
+    except OSError:
+        lock.close()
+        raise
+    return lock
 
 
 class Stored(NamedTuple):

@@ -157,8 +157,7 @@ class _Cycle:
     """One request that the lane answers. `is_first`: no earlier one of its connection waits for an answer."""
 
     __slots__ = (
-        "_begun", "_call", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive",
-        "more_body",
+        "_begun", "_call", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive", "more_body",
         "response_complete",
     )  # fmt: skip
 

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from edge.overlay import Overlay
 from edge.slices import in_slices
-from edge.spool import Spool, SpooledBatch
+from edge.spool import Spool
+from edge.spool_file import SpooledBatch
 from edge.users import Key, Users
 from service.clock import NowMs
 from wire import events, keys, subjects

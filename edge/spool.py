@@ -25,8 +25,6 @@ from service.logs import one_line
 from wire import events as wire_events
 from wire.events import Event, EventBatch
 
-__all__ = ["Committed", "Spool", "SpoolError", "SpoolFullError", "SpooledBatch"]
-
 _GROUP_S: Final = 0.002
 _GROUP_BYTES: Final = 256 * 1024
 _TOLD_AT_ONCE: Final = 8

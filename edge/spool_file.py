@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import queue
 import sqlite3
 import threading
@@ -14,7 +13,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from edge.disk import sync_folder
+from edge.disk import InUseError, hold, sync_folder
 from service.logs import one_line
 from wire import codec
 
@@ -199,16 +198,11 @@ def _try_to_write(connection: sqlite3.Connection) -> None:
 
 def _take_lock(folder: Path) -> IO[str]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "spool.lock").open("a")
+        return hold(folder / "spool.lock")
     except OSError as error:
         raise SpoolError(f"cannot keep a spool in {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+    except InUseError:
         raise SpoolError(f"another process uses the spool in {folder}; give each edge its own INAPP_EDGE_DIR") from None
-    return lock
 
 
 def _succeed(future: "asyncio.Future[Any]", result: Any) -> None:

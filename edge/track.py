@@ -11,7 +11,8 @@ from edge.access import Org
 from edge.answers import Answer, read_json
 from edge.bundles import Bundles
 from edge.slices import in_slices
-from edge.spool import Spool, SpoolError, SpoolFullError
+from edge.spool import Spool
+from edge.spool_file import SpoolError, SpoolFullError
 from engine.steps import Steps
 from service.clock import NowMs
 from service.errors import ApiError, invalid_payload

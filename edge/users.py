@@ -133,7 +133,7 @@ class Users:
     def peek(self, key: Key) -> Entry | None:
         """The customer when they are in memory and nothing newer has been announced."""
         entry = self._entries.get(key)
-        if entry is None or entry.stale or entry.era.over:
+        if entry is None or not entry.is_fresh:
             return None
         entry.used = True
         return entry

@@ -1,6 +1,5 @@
 """Several processes of one edge: on one port, each with a folder, a spool and a memory of its own."""
 
-import fcntl
 import gc
 import shutil
 import sys
@@ -11,7 +10,7 @@ from typing import IO, NoReturn
 
 import structlog
 
-from edge.disk import BundleDisk
+from edge.disk import BundleDisk, InUseError, hold
 from edge.settings import EdgeSettings
 from service.shared_metrics import SharedMetrics
 
@@ -80,16 +79,11 @@ def _taken(edge_dir: Path) -> IO[str]:
 def _take(edge_dir: Path) -> IO[str]:
     """Holds the folder for as long as the file is open. Raises FolderError."""
     try:
-        edge_dir.mkdir(parents=True, exist_ok=True)
-        lock = (edge_dir / "workers.lock").open("w")
+        return hold(edge_dir / "workers.lock")
     except OSError as error:
         raise FolderError(f"cannot work in {edge_dir}: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
+    except InUseError:
         raise FolderError(f"another edge works in {edge_dir}; give each its own INAPP_EDGE_DIR") from None
-    return lock
 
 
 def _emptied(folder: Path) -> Path:

@@ -212,22 +212,18 @@ def bits(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-def places(mask: int) -> Iterator[int]:
+def places(mask: int) -> list[int]:
     """The number of each bit, the lowest first."""
-    return (bit.bit_length() - 1 for bit in bits(mask))
+    found = []
+    while mask:
+        lowest = mask & -mask
+        found.append(lowest.bit_length() - 1)
+        mask ^= lowest
+    return found
 
 
 def chosen(items: Sequence[T], mask: int) -> list[T]:
     """The items for which the mask has a bit, in order."""
     if mask.bit_count() * _SPARSE < len(items):
-        return _picked(items, mask)
+        return [items[place] for place in places(mask)]
     return list(compress(items, f"{mask:b}"[::-1].encode().translate(_IS_ONE)))
-
-
-def _picked(items: Sequence[T], mask: int) -> list[T]:
-    found = []
-    while mask:
-        lowest = mask & -mask
-        found.append(items[lowest.bit_length() - 1])
-        mask ^= lowest
-    return found

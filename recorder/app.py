@@ -1,7 +1,6 @@
 """The recorder as a process: its parts, its supervised tasks, its health."""
 
 import asyncio
-import gc
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -22,16 +21,13 @@ from recorder.states.project import Projector
 from recorder.states.rebuild import Rebuilder
 from recorder.states.wanted import Wanted
 from service.connect import blocking_redis_client, redis_client, wait_until_ready
+from service.garbage import collect_seldom
 from service.health import CheckResult, Health, health_app
 from service.serve import serve
 from service.settings import Port, PostgresSettings, RedisSettings
 from service.supervise import Supervisor, Work
 from store.connect import create_engine
 from wire import keys
-
-_GARBAGE_AFTER = 100_000
-"""Objects, between two looks for garbage. A transaction makes tens of thousands that live until it ends: with Python's
-700 more than half of the recorder's time went into looking at them again and again, to find none."""
 
 
 class RecorderSettings(PostgresSettings, RedisSettings):
@@ -40,8 +36,7 @@ class RecorderSettings(PostgresSettings, RedisSettings):
 
 def run(settings: RecorderSettings) -> NoReturn:
     """Serves its health until it is told to stop. Logs must be configured."""
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_AFTER, 10, 10)
+    collect_seldom()
     health = Health()
     app = health_app("recorder", health, work=running(settings, health))
     serve(app, host=settings.host, port=settings.port, name="recorder")

@@ -12,7 +12,8 @@ from fakeredis import FakeAsyncRedis
 from edge import ship
 from edge.overlay import Overlay
 from edge.ship import Shipper
-from edge.spool import Committed, Spool, SpooledBatch, SpoolError
+from edge.spool import Committed, Spool
+from edge.spool_file import SpooledBatch, SpoolError
 from edge.users import Key
 from engine.steps import Steps
 from tests.support.polling import eventually_async

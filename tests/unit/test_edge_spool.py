@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from edge.spool import Committed, OnCommit, Spool, SpooledBatch, SpoolError, SpoolFullError
+from edge.spool import Committed, OnCommit, Spool
+from edge.spool_file import SpooledBatch, SpoolError, SpoolFullError
 from engine.steps import Steps
 from tests.support.spooling import event
 from wire.events import EventBatch

@@ -9,7 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge.left_over import adopt, folder_of, left_over
-from edge.spool import SPOOLED_BATCHES, SPOOLED_BYTES, Spool, SpoolError, SpoolFullError
+from edge.spool import SPOOLED_BATCHES, SPOOLED_BYTES, Spool
+from edge.spool_file import SpoolError, SpoolFullError
 from tests.support.spooling import event
 from wire.events import Event, EventBatch
 

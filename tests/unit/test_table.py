@@ -122,7 +122,7 @@ def test_chosen_are_the_items_that_have_a_bit(number: int) -> None:
     items = list(range(number))
     for mask in (0, (1 << number) - 1, sum(1 << place for place in items[::3]), 1 << number >> 1):
         expected = [item for item in items if mask >> item & 1]
-        assert chosen(items, mask) == expected == list(places(mask)) == [bit.bit_length() - 1 for bit in bits(mask)]
+        assert chosen(items, mask) == expected == places(mask) == [bit.bit_length() - 1 for bit in bits(mask)]
 
 
 def test_texts_are_remembered_without_mixing_up_who_asked() -> None:
