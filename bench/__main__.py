@@ -7,11 +7,11 @@ from typing import Annotated, cast
 
 import typer
 
-from bench.budgets import read_budgets
-from bench.parts import PARTS
-from bench.report import keep, print_results
-from bench.rows import Size
-from bench.run import run
+from bench.figures.budgets import read_budgets
+from bench.figures.table import print_results
+from bench.report import keep
+from bench.run import PARTS, run
+from bench.servers.stage import Size
 from inapp.console import fail
 
 

@@ -4,9 +4,9 @@ import sys
 
 from rich.markup import escape
 
-from bench.budgets import complaints, read_budgets
+from bench.figures.budgets import complaints, read_budgets
+from bench.figures.results import LATEST, read_results
 from bench.report import keep
-from bench.results import LATEST, read_results
 from bench.run import run
 from inapp.console import err, out
 

@@ -4,13 +4,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pkgutil import iter_modules
 
 import pytest
 
-from bench.budgets import read_budgets
-from bench.parts import ON_THE_STAGE, PARTS
-from bench.results import Results, read_results
-from bench.tools import missing
+from bench import parts
+from bench.figures.budgets import read_budgets
+from bench.figures.results import Results, read_results
+from bench.run import OVER_HTTP, PARTS
+from bench.servers.tools import missing
 from tests.support.processes import Processes
 
 PATIENCE_S = 300
@@ -57,12 +59,16 @@ def tools() -> None:
         pytest.skip(reason)
 
 
-@pytest.mark.parametrize("part", [part for part in PARTS if part not in ON_THE_STAGE])
+def test_every_module_of_a_part_is_one_that_the_command_line_knows() -> None:
+    assert {module.name for module in iter_modules(parts.__path__)} == set(PARTS)
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in OVER_HTTP])
 def test_a_part_runs(ran: Results, part: str) -> None:
     assert_measured(ran, part)
 
 
-@pytest.mark.parametrize("part", ON_THE_STAGE)
+@pytest.mark.parametrize("part", OVER_HTTP)
 @pytest.mark.usefixtures("tools")
 def test_a_part_over_http_runs(ran: Results, part: str) -> None:
     assert_measured(ran, part)

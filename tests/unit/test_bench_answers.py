@@ -1,6 +1,6 @@
 import pytest
 
-from bench.answers import Answers, BadAnswerError
+from bench.load.answers import Answers, BadAnswerError
 
 ANSWER = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 11\r\nETag: y\r\n\r\nhello world"
 

@@ -7,16 +7,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.budgets import Budget, BudgetsError, complaints, read_budgets
-from bench.contest import in_turn
-from bench.latency import Distribution, Latency, distribution, latency_ratio_row, latency_row
-from bench.plot import plot
-from bench.ratios import ratio_row
-from bench.report import markdown, write_document
-from bench.republish import edited
-from bench.results import Results, read_results
-from bench.rows import Row
-from bench.saturation import Saturation, SaturationError, read_output
+from bench.figures.budgets import Budget, BudgetsError, complaints, read_budgets
+from bench.figures.latencies import latency_ratio_row, latency_row
+from bench.figures.plot import plot
+from bench.figures.ratios import ratio_row
+from bench.figures.results import Results, read_results
+from bench.figures.rows import Row
+from bench.figures.table import markdown, write_document
+from bench.load.contest import in_turn
+from bench.load.latency import Distribution, Latency, distribution
+from bench.load.saturation import Saturation, SaturationError, read_output
+from bench.servers.republish import edited
 from tests.support.publishing import message
 from wire.bundle import Bundle, Manifest, Version, sha_of
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.answers import BadAnswerError
-from bench.latency import distribution
-from bench.openloop import all_at_once, play, schedule_ns
+from bench.load.answers import BadAnswerError
+from bench.load.latency import distribution
+from bench.load.openloop import all_at_once, play, schedule_ns
 
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"

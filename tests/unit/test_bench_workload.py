@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from bench.aims import W10
-from bench.authored import PATHS, SITE
-from bench.backlog import batches
-from bench.preparing import held, with_other_number
-from bench.rulebook import NOW_MS, Shape, audiences
-from bench.workload import W10K, Workload, customer, edited, requests, subject, workload, zipf
+from bench.servers.in_process import held
+from bench.world.aims import W10
+from bench.world.audiences import NOW_MS, Shape, audiences
+from bench.world.backlog import batches
+from bench.world.customers import zipf
+from bench.world.messages import PATHS, SITE
+from bench.world.requests import bodies
+from bench.world.workload import W10K, Workload, customer, edited, subject, with_other_number, workload
 from edge.fetch import read_request
 from engine.decide import Context, decide, person
 from engine.features import features_of
@@ -55,7 +57,7 @@ def test_it_is_the_same_every_time(org: Workload) -> None:
     assert again.compiled().bundles == org.compiled().bundles
     assert [customer(again, number) for number in range(20)] == [customer(org, number) for number in range(20)]
     for resolve in (False, True):
-        assert requests(again, 50, 100, resolve=resolve) == requests(org, 50, 100, resolve=resolve)
+        assert bodies(50, 100, resolve=resolve) == bodies(50, 100, resolve=resolve)
 
 
 def test_another_moment_moves_everything_along(org: Workload, table: OrgTable) -> None:
@@ -161,17 +163,17 @@ def test_every_trait_has_a_stamp_and_what_was_seen_is_capped(org: Workload) -> N
     assert 0 < mean(len(customer(org, number).seen) for number in CUSTOMERS) < 5
 
 
-def test_requests_without_context_say_only_who_asks(org: Workload) -> None:
-    bodies = [json.loads(body) for body in requests(org, 300, 1_000, resolve=False)]
+def test_requests_without_context_say_only_who_asks() -> None:
+    asked = [json.loads(body) for body in bodies(300, 1_000, resolve=False)]
 
-    assert {name for body in bodies for name in body} == {"userId", "anonymousId"}
-    assert all(read_request(body).context == Context() for body in bodies)
+    assert {name for body in asked for name in body} == {"userId", "anonymousId"}
+    assert all(read_request(body).context == Context() for body in asked)
 
 
-def test_requests_that_resolve_say_where_somebody_is(org: Workload) -> None:
-    bodies = [json.loads(body) for body in requests(org, 300, 1_000, resolve=True)]
+def test_requests_that_resolve_say_where_somebody_is() -> None:
+    asked = [json.loads(body) for body in bodies(300, 1_000, resolve=True)]
 
-    contexts = [read_request(body).context for body in bodies]
+    contexts = [read_request(body).context for body in asked]
     assert all(context.resolve for context in contexts)
     assert {context.url for context in contexts} == {SITE + path for path in PATHS}
     assert 0 < sum(context.screen is not None for context in contexts) < 60
@@ -179,11 +181,11 @@ def test_requests_that_resolve_say_where_somebody_is(org: Workload) -> None:
 
 
 def test_a_device_that_is_sent_is_one_that_the_user_has_claimed(org: Workload) -> None:
-    bodies = [json.loads(body) for body in requests(org, 300, 100, resolve=False)]
+    asked = [json.loads(body) for body in bodies(300, 100, resolve=False)]
     states = {subject(number)[2:]: customer(org, number) for number in range(100)}
 
-    devices = [(body["userId"], body["anonymousId"]) for body in bodies if "anonymousId" in body]
-    assert 0 < len(devices) < len(bodies)
+    devices = [(body["userId"], body["anonymousId"]) for body in asked if "anonymousId" in body]
+    assert 0 < len(devices) < len(asked)
     assert all(device in states[user].aliases for user, device in devices)
 
 

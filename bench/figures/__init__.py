@@ -1,0 +1,1 @@
+"""What comes of it: rows, their budgets, the file of results, the table and the plot."""

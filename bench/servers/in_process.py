@@ -1,0 +1,27 @@
+"""An edge's parts without an edge: what it holds of an org, and how it looks for garbage."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from compiler.compile import Compiled
+from edge.bundles import Held, building
+from edge.garbage import collect_rarely
+from engine.steps import finish
+
+
+def held(compiled: Compiled) -> Held:
+    """What an edge holds of an org once it has been published."""
+    return finish(building(compiled.manifest, compiled.bundles, None))
+
+
+@contextmanager
+def garbage_as_in_an_edge() -> Iterator[None]:
+    """Python looks for it as rarely as there, and not among what the bench made before."""
+    before = gc.get_threshold()
+    collect_rarely()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
