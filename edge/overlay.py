@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby, islice
-from operator import attrgetter
+from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
@@ -33,6 +33,9 @@ MOST_RECORDED: Final = 50_000
 _EVENT_BYTES: Final = 1_000
 """What an event takes beside its properties, at most."""
 
+_SMALL_BYTES: Final = 200
+"""Of what no rule looks at, which is cheaper to keep than to leave."""
+
 _AT_A_STEP: Final = 20
 
 _ALWAYS = MESSAGE_EVENTS | {IDENTIFIED}
@@ -40,8 +43,7 @@ _ALWAYS = MESSAGE_EVENTS | {IDENTIFIED}
 NOT_LAID_OVER = Counter("inapp_edge_events_not_laid_over", "Acknowledged events that rules count only once recorded")
 
 
-BySubject = dict[str, list[Laid]]
-"""What was laid over in one org. A visitor whom a user took over stands there too, be it with no event."""
+_who = itemgetter(Event._fields.index("org_id"), Event._fields.index("user_id"), Event._fields.index("anonymous_id"))
 
 
 class Overlay:
@@ -59,98 +61,94 @@ class Overlay:
         self._most_bytes = most_bytes
         self._all_bytes = 0
         self._orgs: dict[UUID, _Org] = {}
-        self._batches: dict[int, dict[UUID, BySubject]] = {}
-        self._ids: set[int] = set()
-        self._recorded: OrderedDict[int, None] = OrderedDict()
+        self._batches: dict[int, set[Key]] = {}
+        self._ids: set[bytes] = set()
+        self._recorded: OrderedDict[bytes, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def adding(self, number: int, events: Sequence[Event]) -> Steps[None]:
         """Lays a batch over, a few events at a step; what was laid over counts at once."""
-        batch = self._batches.setdefault(number, {})
+        concerned = self._batches.setdefault(number, set())
         for place in range(0, len(events), _AT_A_STEP):
-            for org_id, part in groupby(events[place : place + _AT_A_STEP], attrgetter("org_id")):
-                self._lay(number, org_id, batch.setdefault(org_id, {}), part)
+            for (org_id, _, _), theirs in groupby(events[place : place + _AT_A_STEP], _who):
+                for subject in self._lay(number, org_id, theirs):
+                    concerned.add((org_id, subject))
+                    self._on_change((org_id, subject))
             yield
 
     def subjects(self, number: int) -> set[Key]:
         """Whose states the batch changes."""
-        batch = self._batches.get(number, {})
-        return {(org_id, subject) for org_id, laid in batch.items() for subject in laid}
+        return set(self._batches.get(number, ()))
 
     def dropping(self, number: int) -> Steps[None]:
         """The states in memory contain the batch. One customer at a step."""
-        for org_id, laid in self._batches.get(number, {}).items():
-            while laid:
-                subject, events = laid.popitem()
-                self._lift(number, org_id, subject, events)
-                yield
+        concerned = self._batches.get(number, set())
+        while concerned:
+            self._lift(number, *concerned.pop())
+            yield
         self._batches.pop(number, None)
 
     def events(self, key: Key) -> list[Laid]:
         """What the subject did, each event once however often it was sent, oldest first."""
         org_id, subject = key
         org = self._orgs.get(org_id)
-        numbers = org.numbers.get(subject) if org else None
-        if numbers is None:
+        laid = org.laid.get(subject) if org else None
+        if laid is None:
             return []
-        newest_first = chain.from_iterable(
-            reversed(self._batches[number][org_id][subject]) for number in sorted(numbers, reverse=True)
-        )
+        newest_first = chain.from_iterable(_read(laid[number]) for number in sorted(laid, reverse=True))
         return list(islice(newest_first, MOST_OF_ONE))[::-1]
 
     def claims(self, key: Key) -> list[str]:
         """Anonymous ids that the user has just claimed, oldest claim first."""
         return list(dict.fromkeys([event.claims for event in self.events(key) if event.claims is not None]))
 
-    def _lay(self, number: int, org_id: UUID, laid: BySubject, events: Iterable[Event]) -> None:
-        org = self._orgs.get(org_id)
-        if org is None:
-            org = self._orgs[org_id] = _Org()
-        changed = set()
-        for event in self._taken(org, events):
-            concerned = [event.subject] if event.claims is None else [event.subject, subjects.anonymous(event.claims)]
-            for subject in concerned:
-                if subject not in laid:
-                    laid[subject] = []
-                    org.numbers.setdefault(subject, []).append(number)
-            laid[event.subject].append(event)
-            changed.update(concerned)
-        for subject in changed:
-            self._on_change((org_id, subject))
+    def _lay(self, number: int, org_id: UUID, events: Iterable[Event]) -> Iterable[str]:
+        """Events of one customer. Returns the subjects whom they concern."""
+        org = self._orgs.get(org_id) or _Org()
+        taken = [_slim(event) for event in events if self._takes(org, event)]
+        if not taken:
+            return ()
+        self._orgs[org_id] = org
+        subject = taken[0].subject
+        claimed = [subjects.anonymous(event.claims) for event in taken if event.claims is not None]
+        for each in (subject, *claimed):
+            org.laid.setdefault(each, {}).setdefault(number, [])
+        org.laid[subject][number] += taken
+        return {subject, *claimed}
 
-    def _taken(self, org: "_Org", events: Iterable[Event]) -> Iterator[Laid]:
-        for event in events:
-            needed = _counted_bytes(event)
-            if self._is_known(event.id.int):
-                continue
-            if needed and not self._has_room(org, needed):
-                NOT_LAID_OVER.inc()
-                continue
-            org.bytes += needed
-            self._all_bytes += needed
-            self._ids.add(event.id.int)
-            yield Laid(event)
+    def _takes(self, org: "_Org", event: Event) -> bool:
+        id_ = event.id_bytes
+        if self._is_known(id_):
+            return False
+        needed = _counted_bytes(event)
+        if needed and not self._has_room(org, needed):
+            NOT_LAID_OVER.inc()
+            return False
+        org.bytes += needed
+        self._all_bytes += needed
+        self._ids.add(id_)
+        return True
 
-    def _lift(self, number: int, org_id: UUID, subject: str, laid: Iterable[Laid]) -> None:
+    def _lift(self, number: int, org_id: UUID, subject: str) -> None:
         org = self._orgs[org_id]
-        org.numbers[subject].remove(number)
-        if not org.numbers[subject]:
-            del org.numbers[subject]
-        for event in laid:
-            needed = _counted_bytes(event)
-            org.bytes -= needed
-            self._all_bytes -= needed
-            self._ids.discard(event.id.int)
-            self._recorded[event.id.int] = None
+        laid = org.laid[subject].pop(number)
+        if not org.laid[subject]:
+            del org.laid[subject]
+        freed = sum(map(_counted_bytes, laid))
+        org.bytes -= freed
+        self._all_bytes -= freed
+        ids = [event.id_bytes for event in laid]
+        self._ids.difference_update(ids)
+        self._recorded.update(dict.fromkeys(ids))
         while len(self._recorded) > MOST_RECORDED:
             self._recorded.popitem(last=False)
-        if not org.numbers:
+        if not org.laid:
             del self._orgs[org_id]
         self._on_change((org_id, subject))
 
-    def _is_known(self, id_: int) -> bool:
+    def _is_known(self, id_: bytes) -> bool:
         if id_ in self._recorded:
             self._recorded.move_to_end(id_)
             return True
@@ -161,13 +159,30 @@ class Overlay:
 
 
 class _Org:
-    """`numbers`: of the batches that concern a subject."""
+    """`laid`: by subject, then by batch. A visitor whom a user took over stands there too, be it with no event."""
 
-    __slots__ = ("bytes", "numbers")
+    __slots__ = ("bytes", "laid")
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.numbers: dict[str, list[int]] = {}
+        self.laid: dict[str, dict[int, list[Event | Laid]]] = {}
+
+
+def _read(events: list[Event | Laid]) -> Iterator[Laid]:
+    """The newest first, each of them made ready when it is first asked for: most customers are asked for by no one
+    until what they did is recorded."""
+    for place in reversed(range(len(events))):
+        event = events[place]
+        if not isinstance(event, Laid):
+            event = events[place] = Laid(event)
+        yield event
+
+
+def _slim(event: Event) -> Event:
+    """Without what no rule looks at, where that is large."""
+    if len(event.context) + len(event.session_id or "") <= _SMALL_BYTES:
+        return event
+    return event._replace(context=b"{}", session_id=None)
 
 
 def _counted_bytes(event: Event | Laid) -> int:

@@ -7,9 +7,8 @@ from typing import Any
 from prometheus_client import Counter
 
 from edge import access
-from edge.access import Org
 from edge.answers import Answer, read_json
-from edge.bundles import Bundles
+from edge.bundles import Bundles, Org
 from edge.slices import in_slices
 from edge.spool import Spool
 from edge.spool_file import SpoolError, SpoolFullError

@@ -19,12 +19,12 @@ class Laid:
     large, are not read each time."""
 
     __slots__ = (
-        "_feature_ids", "_index", "_message_id", "claims", "id", "occurred_ms", "properties", "received_ms", "subject",
-        "type",
+        "_feature_ids", "_index", "_message_id", "claims", "id_bytes", "occurred_ms", "properties", "received_ms",
+        "subject", "type",
     )  # fmt: skip
 
     def __init__(self, event: Event) -> None:
-        self.id = event.id
+        self.id_bytes = event.id_bytes
         self.type = event.type
         self.subject = event.subject
         self.claims = event.claims
@@ -58,10 +58,13 @@ def with_events(state: UserState, overlay: Iterable[Event | Laid], features: Fea
     millisecond: of two at one millisecond that came through two edges, the second may count a moment later.
     Who lays the same events often gives them as `Laid`.
     """
+    events_by_id = {event.id_bytes: event for event in overlay}
+    if not events_by_id:
+        return state
     rendered: defaultdict[str, list[int]] = defaultdict(list)
     happened: defaultdict[str, list[int]] = defaultdict(list)
     identifies: list[Laid] = []
-    for event in {event.id: event for event in overlay}.values():
+    for event in events_by_id.values():
         laid = event if isinstance(event, Laid) else Laid(event)
         for feature_id in laid.feature_ids(features):
             happened[feature_id].append(event.occurred_ms)
@@ -80,6 +83,8 @@ def with_events(state: UserState, overlay: Iterable[Event | Laid], features: Fea
 
 def union(user: UserState, anonymous: UserState) -> UserState:
     """A user with what an anonymous visitor brings along; the later write of each trait wins."""
+    if not (anonymous.rings or anonymous.seen or anonymous.stamps or anonymous.traits or anonymous.static_audiences):
+        return user
     traits, stamps = dict(user.traits), dict(user.stamps)
     later = [(stamp, name) for name, stamp in anonymous.stamps.items() if stamp > stamps.get(name, _NEVER)]
     room = Room(traits, stamps if later else ())
@@ -105,7 +110,7 @@ def _with_traits(state: UserState, identifies: Iterable[Laid]) -> UserState:
     traits, stamps = dict(state.traits), dict(state.stamps)
     room = Room(traits, stamps)
     for event in identifies:
-        stamp = (event.received_ms, event.id.bytes)
+        stamp = (event.received_ms, event.id_bytes)
         for name, value in codec.from_json(event.properties).items():
             if stamp >= stamps.get(name, _NEVER) and room.take(name, value):
                 _set_trait(traits, name, value)

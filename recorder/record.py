@@ -108,9 +108,9 @@ async def record(connection: AsyncConnection, batch: Sequence[Event], now_ms: in
 def in_order(batch: Iterable[Event]) -> list[Event]:
     """By the moment of acceptance, then as they came; of an event that comes twice, the first."""
     ordered = sorted(batch, key=lambda event: event.received_ms)
-    first: dict[tuple[UUID, UUID], Event] = {}
+    first: dict[tuple[UUID, bytes], Event] = {}
     for event in ordered:
-        first.setdefault((event.org_id, event.id), event)
+        first.setdefault((event.org_id, event.id_bytes), event)
     return list(first.values())
 
 

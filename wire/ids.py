@@ -9,5 +9,10 @@ _VERSION_8 = 8 << 76 | 2 << 62
 
 def made_id(name: bytes) -> UUID:
     """The same id for the same name: a version 8 UUID (RFC 9562, 5.8) of its SHA-256."""
+    return UUID(bytes=made_id_bytes(name))
+
+
+def made_id_bytes(name: bytes) -> bytes:
+    """The 16 bytes of `made_id`, where an object for each would take longer than the hash."""
     number = int.from_bytes(hashlib.sha256(name).digest()[:16])
-    return UUID(int=number & _KEPT | _VERSION_8)
+    return (number & _KEPT | _VERSION_8).to_bytes(16)

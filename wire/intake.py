@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from wire import codec, events, plain, subjects, times
 from wire.events import Event
-from wire.ids import made_id
+from wire.ids import made_id_bytes
 from wire.plain import Flaw
 
 EVENT_TYPE_MAX_CHARACTERS = 128
@@ -52,8 +52,7 @@ class Rejected:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where events come from. `random_id` gives 16 random bytes for events that nothing can identify."""
 
     org_id: UUID
@@ -70,6 +69,14 @@ def read_events(raws: Iterable[object], source: Source) -> tuple[list[Event], li
     return intake.accepted, intake.rejected
 
 
+class _Sender(NamedTuple):
+    """Whose event it is, in whose name it may be sent. `scope`: what comes before everything of which ids are made."""
+
+    user_id: str | None
+    anonymous_id: str | None
+    scope: bytes
+
+
 class Intake:
     """The events of one request, taken one after the other."""
 
@@ -77,9 +84,10 @@ class Intake:
         self.accepted: list[Event] = []
         self.rejected: list[Rejected] = []
         self._source = source
-        self._scope = f"{source.org_id}\0"
         self._ordinals: dict[bytes, int] = {}
         self._index = 0
+        self._named: object = None
+        self._sender = _Sender(None, None, b"")
 
     def take(self, raw: object) -> None:
         try:
@@ -95,17 +103,14 @@ class Intake:
         if canonical is None and (found := plain.flaw(raw)) is not None:
             raise EventError(*found)
         type_ = _event_type(raw)
-        user_id, anonymous_id = _subject_ids(raw)
+        user_id, anonymous_id, scope = self._sender_of(raw)
         received_ms = self._source.received_ms
-        if user_id is not None:
-            _verify(self._source.verify(user_id, raw.get("identityToken")))
         properties = _object(raw, "properties")
         if type_ in events.MESSAGE_EVENTS:
             _message_id(properties)
         encoded = _encode(properties)
-        subject = subjects.user(user_id) if user_id is not None else subjects.anonymous(anonymous_id or "")
         return Event(
-            self._id(raw, canonical, subject),
+            self._id(raw, canonical, scope),
             self._source.org_id,
             type_,
             user_id,
@@ -117,22 +122,37 @@ class Intake:
             _text(raw, "sessionId") or None,
         )
 
-    def _id(self, raw: Mapping[str, Any], canonical: bytes | None, subject: str) -> UUID:
+    def _sender_of(self, raw: Mapping[str, Any]) -> _Sender:
+        """The events of a request are mostly of one customer, whose ids and token are looked at once."""
+        named = (raw.get("userId"), raw.get("anonymousId"), raw.get("identityToken"), raw.get("sessionId"))
+        if named != self._named:
+            self._sender, self._named = _sender(raw, self._source), named
+        return self._sender
+
+    def _id(self, raw: Mapping[str, Any], canonical: bytes | None, scope: bytes) -> bytes:
         """The client's id within its org and subject; else one made of the content, so that a blind re-send counts
         once. `canonical`: the event's canonical JSON where that is known already."""
         client_id = _text(raw, "id")
         if client_id is not None:
             if not 1 <= len(client_id) <= CLIENT_ID_MAX_CHARACTERS:
                 raise EventError("invalid_id", f"id is 1 to {CLIENT_ID_MAX_CHARACTERS} characters.")
-            return made_id(f"{self._scope}{subject}\0client\0{client_id}".encode())
+            return made_id_bytes(scope + b"client\0" + client_id.encode())
         if raw.get("timestamp") is None:
-            return made_id(self._source.random_id())
+            return made_id_bytes(self._source.random_id())
         if canonical is None or not _NO_CONTENT.isdisjoint(raw):
             canonical = codec.canonical_json({name: raw[name] for name in raw if name not in _NO_CONTENT})
-        key = f"{self._scope}{subject}\0content\0".encode() + canonical
+        key = scope + b"content\0" + canonical
         ordinal = self._ordinals.get(key, 0)
         self._ordinals[key] = ordinal + 1
-        return made_id(key + b"\0%d" % ordinal)
+        return made_id_bytes(key + b"\0%d" % ordinal)
+
+
+def _sender(raw: Mapping[str, Any], source: Source) -> _Sender:
+    user_id, anonymous_id = _subject_ids(raw)
+    if user_id is not None:
+        _verify(source.verify(user_id, raw.get("identityToken")))
+    subject = subjects.user(user_id) if user_id is not None else subjects.anonymous(anonymous_id or "")
+    return _Sender(user_id, anonymous_id, f"{source.org_id}\0{subject}\0".encode())
 
 
 def event_type_flaw(text: str) -> Flaw | None:

@@ -7,6 +7,7 @@ import orjson
 
 MAX_DEPTH = 10
 MAX_SAFE_INTEGER = 2**53
+_BRACE, _BRACKET, _BACKSLASH = b"{[\\"
 _CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
 
@@ -43,9 +44,9 @@ def sound_json(value: dict[str, object]) -> bytes | None:
         data = orjson.dumps(value, option=_CANONICAL)
     except TypeError:
         return None
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH or b"\\u0000" in data or b"null" in data:
+    if data.count(_BRACE) + (data.count(_BRACKET) if _BRACKET in data else 0) > MAX_DEPTH:
         return None
-    return data
+    return None if (_BACKSLASH in data and b"\\u0000" in data) or b"null" in data else data
 
 
 def flaw(value: object, depth: int = 0) -> Flaw | None:

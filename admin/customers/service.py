@@ -106,7 +106,7 @@ def _identified(user_id: str, traits: Mapping[str, Any]) -> dict[str, Any]:
 def _updates(identified: Sequence[Event]) -> list[Event]:
     """Checked like what an app says about its user, but nobody was here. Of one moment, the greater id is the later."""
     ids = new_ids(len(identified))
-    return [event._replace(id=id_, type=UPDATED) for event, id_ in zip(identified, ids, strict=True)]
+    return [event._replace(id_bytes=id_.bytes, type=UPDATED) for event, id_ in zip(identified, ids, strict=True)]
 
 
 def readable_subject(user_id: str) -> str:

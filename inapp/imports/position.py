@@ -127,6 +127,6 @@ def _events(position: Position, customers: Sequence[Customer]) -> list[Event]:
     id_of = ids_of(position.digest, position.started_ms)
     moment_ms = position.started_ms
     return [
-        Event(id_of(line), position.org_id, UPDATED, user_id, None, moment_ms, moment_ms, properties)
+        Event(id_of(line).bytes, position.org_id, UPDATED, user_id, None, moment_ms, moment_ms, properties)
         for line, user_id, _, properties in customers
     ]

@@ -77,7 +77,7 @@ async def any_of_customer(connection: AsyncConnection, key: CustomerKey) -> bool
 
 def event_of(row: Row[Any], org_id: UUID) -> Event:
     """Of a row that has id, type, times, and the properties as text."""
-    return Event(row.id, org_id, row.type, None, None, row.occurred_ms, row.received_ms, row.properties.encode())
+    return Event(row.id.bytes, org_id, row.type, None, None, row.occurred_ms, row.received_ms, row.properties.encode())
 
 
 def _subject(owned: Owned) -> str:

@@ -17,7 +17,7 @@ class PropertiesOnce:
         self._known: dict[tuple[Any, Any], Mapping[str, Any]] = {}
 
     def __call__(self, event: Event) -> Mapping[str, Any]:
-        key = (event.org_id, event.id)
+        key = (event.org_id, event.id_bytes)
         if key not in self._known:
             self._known[key] = read_properties(event)
         return self._known[key]

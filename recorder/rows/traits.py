@@ -27,7 +27,7 @@ class Traits:
 
     def write(self, properties: Mapping[str, Any], event: Event) -> bool:
         """Lays an identify over the traits; whether anything changed."""
-        stamp = [event.received_ms, event.id.hex]
+        stamp = [event.received_ms, event.id_bytes.hex()]
         later = [name for name in properties if stamp > self.stamps.get(name, _NEVER)]
         return sum(self._set(name, properties[name], stamp) for name in later) > 0
 

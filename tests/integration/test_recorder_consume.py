@@ -301,7 +301,7 @@ async def test_batches_of_one_spool_are_applied_in_their_order(world: World) -> 
 
 def test_large_batches_stay_whole_and_small_ones_share_a_transaction() -> None:
     sizes = [4500, 400, 200, 7000, 1, 1]
-    one = events.Event(uuid4(), uuid4(), "paid", "ada", None, 0, 0)
+    one = events.Event(uuid4().bytes, uuid4(), "paid", "ada", None, 0, 0)
     entries = [Entry(b"", b"", None, events=(one,) * size) for size in sizes]
     parts = [[len(entry.events) for entry in part] for part in consume._parts(entries)]
     assert parts == [[4500, 400], [200], [7000], [1, 1]]

@@ -45,7 +45,7 @@ def event(
     """`at_ms` is when it occurred and, unless told otherwise, when it was received."""
     encoded = properties if isinstance(properties, bytes) else codec.to_json(properties or {})
     received_ms = at_ms if received_ms is None else received_ms
-    return Event(id_ or uuid4(), org_id, type_, user, visitor, min(at_ms, received_ms), received_ms, encoded)
+    return Event((id_ or uuid4()).bytes, org_id, type_, user, visitor, min(at_ms, received_ms), received_ms, encoded)
 
 
 @dataclass

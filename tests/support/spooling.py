@@ -10,7 +10,14 @@ from wire.events import Event
 
 
 def event(type_: str = "a", *, user_id: str | None = "ada", properties: bytes = b"{}", **fields: object) -> Event:
-    chosen = {"id": uuid4(), "org_id": UUID(int=7), "anonymous_id": None, "occurred_ms": 5, "received_ms": 5, **fields}
+    chosen = {
+        "id_bytes": uuid4().bytes,
+        "org_id": UUID(int=7),
+        "anonymous_id": None,
+        "occurred_ms": 5,
+        "received_ms": 5,
+        **fields,
+    }
     return Event(type=type_, user_id=user_id, properties=properties, **chosen)  # type: ignore[arg-type]
 
 

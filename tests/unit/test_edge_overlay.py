@@ -1,10 +1,13 @@
 """Acknowledged events over states, until the states have them."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from edge.overlay import ORG_SHARE, Overlay
 from edge.people import NOTHING_KNOWN, People, Who
@@ -18,6 +21,8 @@ from wire.features import Feature
 from wire.rule_tree import ANY_EVENT
 from wire.rules import parse_where
 from wire.userstate import MOST_ALIASES, Seen, UserState
+
+T = TypeVar("T")
 
 ORG = UUID(int=7)
 MESSAGE = str(UUID(int=1))
@@ -40,8 +45,8 @@ def drop(overlay: Overlay, number: int) -> None:
     finish(overlay.dropping(number))
 
 
-def laid(overlay: Overlay, subject: str = "u:ada") -> list[tuple[UUID, int]]:
-    return [(each.id, each.occurred_ms) for each in overlay.events((ORG, subject))]
+def laid(overlay: Overlay, subject: str = "u:ada") -> list[tuple[bytes, int]]:
+    return [(each.id_bytes, each.occurred_ms) for each in overlay.events((ORG, subject))]
 
 
 def types(overlay: Overlay, org_id: UUID = ORG) -> list[str]:
@@ -56,7 +61,7 @@ def room_for(events: int, properties_bytes: int = 2) -> int:
 def test_events_are_found_by_org_and_subject() -> None:
     overlay, seen = Overlay(), impression()
     add(overlay, 1, [seen, impression(user_id="bob"), impression(org_id=UUID(int=8))])
-    assert laid(overlay) == [(seen.id, 5)]
+    assert laid(overlay) == [(seen.id_bytes, 5)]
     assert overlay.events((ORG, "u:nobody")) == []
 
 
@@ -68,6 +73,20 @@ def test_what_no_rule_looks_at_is_not_kept() -> None:
     assert not hasattr(kept, "context")
 
 
+def test_large_things_that_no_rule_looks_at_are_let_go_of_though_nobody_asks() -> None:
+    overlay, large = Overlay(), [b'{"x":"%b"}' % (b"y" * 30_000), "s" * 30_000]
+    before = [sys.getrefcount(each) for each in large]
+    add(overlay, 1, [impression(context=large[0]), event(session_id=large[1])])
+    assert [sys.getrefcount(each) for each in large] == before
+    assert types(overlay) == [IMPRESSION, "a"]
+
+
+def test_an_org_for_which_there_is_no_room_leaves_nothing_behind() -> None:
+    overlay = Overlay(room_for(0))
+    add(overlay, 1, [event()])
+    assert (overlay._orgs, overlay.subjects(1)) == ({}, set())
+
+
 def test_past_a_limit_events_that_are_only_counted_are_not_kept_and_the_others_are() -> None:
     overlay = Overlay(room_for(2))
     add(overlay, 1, [event("a"), impression()])
@@ -77,6 +96,15 @@ def test_past_a_limit_events_that_are_only_counted_are_not_kept_and_the_others_a
     drop(overlay, 1)
     add(overlay, 3, [event("d"), event("e")])
     assert types(overlay) == ["b", IDENTIFIED, IMPRESSION, "d"]
+
+
+def test_what_is_not_laid_over_is_counted() -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("inapp_edge_events_not_laid_over_total") or 0
+
+    before, overlay = counted(), Overlay(room_for(2))
+    add(overlay, 1, [event(), impression(), event(), event(), event()])
+    assert counted() == before + 2
 
 
 def test_large_events_leave_less_room() -> None:
@@ -146,18 +174,18 @@ def test_everyone_whom_an_event_concerns_is_told_of_once_in_a_while() -> None:
 def test_an_event_that_was_sent_twice_counts_once() -> None:
     overlay, seen = Overlay(), impression()
     add(overlay, 1, [seen])
-    add(overlay, 2, [impression(occurred_ms=6, id=seen.id)])
-    assert laid(overlay) == [(seen.id, 5)]
+    add(overlay, 2, [impression(occurred_ms=6, id_bytes=seen.id_bytes)])
+    assert laid(overlay) == [(seen.id_bytes, 5)]
 
 
 def test_an_event_that_is_sent_again_counts_no_second_time_once_the_first_is_recorded() -> None:
     """Also when it was sent again before that, and is only recorded later."""
     overlay, first = Overlay(), event(occurred_ms=5)
     add(overlay, 1, [first])
-    add(overlay, 2, [event(occurred_ms=6, id=first.id)])
+    add(overlay, 2, [event(occurred_ms=6, id_bytes=first.id_bytes)])
     drop(overlay, 1)
     assert laid(overlay) == []
-    add(overlay, 3, [event(occurred_ms=7, id=first.id), event("other")])
+    add(overlay, 3, [event(occurred_ms=7, id_bytes=first.id_bytes), event("other")])
     assert types(overlay) == ["other"]
 
 
@@ -180,7 +208,7 @@ def test_dropping_a_batch_leaves_the_others() -> None:
     add(overlay, 1, [first])
     add(overlay, 2, [second])
     drop(overlay, 1)
-    assert laid(overlay) == [(second.id, 2)]
+    assert laid(overlay) == [(second.id_bytes, 2)]
     drop(overlay, 2)
     drop(overlay, 2)
     assert len(overlay) == 0
@@ -210,6 +238,9 @@ class States:
     async def get(self, org_id: UUID, subjects: list[str]) -> list[Entry | None]:
         states = [self.states.get(subject, NOTHING_KNOWN) for subject in subjects]
         return [None if state is None else Entry(state.rev, state.encode(), Era()) for state in states]
+
+    async def ask(self, org_id: UUID, subjects: list[str], then: Callable[[list[Entry | None]], T]) -> T:
+        return then(await self.get(org_id, subjects))
 
 
 VIEWED = "viewed"
@@ -242,8 +273,7 @@ class TestPeople:
         features: FeatureIndex = FEATURES,
     ) -> UserState | None:
         people, who = People(states, overlay), Who(ORG, user_id, anonymous_id)  # type: ignore[arg-type]
-        read = await people.read(who)
-        return None if read is None else people.state(who, read, features)
+        return await people.read(who, lambda read: None if read is None else people.state(who, read, features))
 
     async def test_a_state_that_cannot_be_had_makes_the_person_unknown(self) -> None:
         assert await self.state(Overlay(), States(u_ada=None), "ada", None) is None

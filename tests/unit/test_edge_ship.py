@@ -1,7 +1,7 @@
 """From the spool into the stream, and out of the spool and off the states once that is recorded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +106,36 @@ async def shipping(world: World) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_what_comes_alone_goes_out_at_once_and_what_comes_in_a_row_goes_out_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "_SEND_EVERY_S", 1.0)
+    async with world_in(tmp_path) as world:
+        sendings: list[list[int]] = []
+        send = world.shipper._send
+
+        async def sending(batches: Sequence[SpooledBatch]) -> None:
+            sendings.append([batch.number for batch in batches])
+            await send(batches)
+
+        async def arrived(count: int) -> None:
+            async def are_there() -> bool:
+                return len(await shipped(world.redis)) == count
+
+            await eventually_async(are_there)
+
+        monkeypatch.setattr(world.shipper, "_send", sending)
+        async with shipping(world):
+            await world.spool.append([event()])
+            await arrived(1)
+            for _ in range(4):
+                await world.spool.append([event()])
+            await arrived(5)
+    assert sendings[0] == [1]
+    assert [number for numbers in sendings for number in numbers] == [1, 2, 3, 4, 5]
+    assert len(sendings) < 4
 
 
 async def committed(world: World) -> None:

@@ -34,7 +34,7 @@ class Spool:
 
 def tracking() -> tuple[Track, list[list[Event]]]:
     table = SimpleNamespace(keys=frozenset({apikeys.digest(KEY)}), settings=Settings())
-    bundles: Any = SimpleNamespace(table=lambda org_id: table)
+    bundles: Any = SimpleNamespace(org=lambda org_id: SimpleNamespace(id=org_id, table=table))
     spool: Any = Spool()
     return Track(bundles, spool, lambda: NOW_MS), spool.appended
 

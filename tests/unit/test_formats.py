@@ -66,7 +66,7 @@ BATCH = EventBatch(
     number=12,
     events=(
         Event(
-            id=UUID(int=9),
+            id_bytes=UUID(int=9).bytes,
             org_id=ORG,
             type="report.exported",
             user_id="ada",
@@ -77,7 +77,7 @@ BATCH = EventBatch(
             context=b'{"sdk":{"name":"web"}}',
             session_id="session",
         ),
-        Event(UUID(int=10), ORG, "page.viewed", None, "Zoë", 1, 2),
+        Event(UUID(int=10).bytes, ORG, "page.viewed", None, "Zoë", 1, 2),
     ),
 )
 MARKER = Marker(run_id="0123456789abcdef0123456789abcdef01234567", projected_ms=1_790_000_000_009)

@@ -165,6 +165,45 @@ def test_an_unproven_user_is_refused_and_an_anonymous_one_is_not_asked() -> None
     assert [(one.index, one.code) for one in rejected] == [(0, "identity_token_invalid")]
 
 
+def test_each_event_is_of_whom_it_names_whoever_the_others_of_its_request_are_of() -> None:
+    when = "2026-01-02T03:04:05.678Z"
+    named = [
+        {"userId": "ada"},
+        {"userId": "ada", "anonymousId": "x"},
+        {"anonymousId": "x"},
+        {"anonymousId": "x", "sessionId": "s-1"},
+        {"sessionId": "s-1"},
+        {"sessionId": "s-2"},
+        {"userId": "bob", "sessionId": "s-2"},
+    ]
+    raws = [{"eventType": "a", "timestamp": when, **names} for names in named]
+    for order in (raws, raws[::-1], [each for each in raws for _ in range(2)]):
+        alone = [taken(each)[0] for each in order]
+        together = taken(*order)
+        assert [each[2:] for each in together] == [each[2:] for each in alone]
+        assert {each.id for each in together} >= {each.id for each in alone}
+
+
+def test_a_token_is_looked_at_once_for_events_in_a_row_and_again_for_every_other_name_or_token() -> None:
+    asked: list[tuple[str, object]] = []
+
+    def verify(user_id: str, token: object) -> str | None:
+        asked.append((user_id, token))
+        return None if token == f"of {user_id}" else "identity_token_invalid"
+
+    def sent(user_id: str, token: str | None) -> dict[str, Any]:
+        return raw(userId=user_id, identityToken=token)
+
+    ada, bob = sent("ada", "of ada"), sent("bob", "of bob")
+    raws = [ada, ada, sent("ada", "of bob"), sent("ada", None), ada, ada, sent("bob", "of ada"), bob, bob, ada]
+    events, rejected = read_events(raws, Source(ORG, RECEIVED_MS, lambda: b"", verify))
+    assert [one.index for one in rejected] == [2, 3, 6]
+    assert [event.user_id for event in events] == ["ada", "ada", "ada", "ada", "bob", "bob", "ada"]
+    names = ["ada", "ada", "ada", "bob", "bob", "ada"]
+    tokens = ["of ada", "of bob", None, "of ada", "of bob", "of ada"]
+    assert asked == list(zip(names, tokens, strict=True))
+
+
 def test_a_message_event_with_its_message_is_taken() -> None:
     (event,) = taken(raw(eventType="in_app.impression", properties={"messageId": MESSAGE_ID}))
     assert event.properties == b'{"messageId":"%s"}' % MESSAGE_ID.encode()

@@ -8,7 +8,7 @@ from wire import events
 from wire.events import Event, EventBatch
 
 SPOOL = uuid4()
-EVENT = Event(uuid4(), uuid4(), "paid", "ada", None, 1, 2)
+EVENT = Event(uuid4().bytes, uuid4(), "paid", "ada", None, 1, 2)
 
 
 def fields(batch: EventBatch, **changed: bytes) -> dict[bytes, bytes]:

@@ -6,7 +6,7 @@ from wire.traits import MOST_TRAITS
 
 
 def at(received_ms: int, id_: int = 1) -> Event:
-    return Event(UUID(int=id_), UUID(int=0), IDENTIFIED, "ada", None, received_ms, received_ms)
+    return Event(UUID(int=id_).bytes, UUID(int=0), IDENTIFIED, "ada", None, received_ms, received_ms)
 
 
 def test_a_later_write_wins_and_an_earlier_one_changes_nothing() -> None:

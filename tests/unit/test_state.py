@@ -27,12 +27,12 @@ MESSAGE = "01890000-0000-7000-8000-0000000000aa"
 
 
 def identified(traits: dict[str, object], received_ms: int, number: int = 1) -> Event:
-    return Event(UUID(int=number), ORG, IDENTIFIED, "ada", None, received_ms, received_ms, codec.to_json(traits))
+    return Event(UUID(int=number).bytes, ORG, IDENTIFIED, "ada", None, received_ms, received_ms, codec.to_json(traits))
 
 
 def about_message(type_: str, occurred_ms: int) -> Event:
     properties = codec.to_json({"messageId": MESSAGE})
-    return Event(UUID(int=occurred_ms), ORG, type_, "ada", None, occurred_ms, occurred_ms, properties)
+    return Event(UUID(int=occurred_ms).bytes, ORG, type_, "ada", None, occurred_ms, occurred_ms, properties)
 
 
 traits = st.dictionaries(st.sampled_from("abc"), st.sampled_from([None, 1, "x", True]), max_size=3)
@@ -87,7 +87,7 @@ def test_an_impression_counts_once_and_the_newest_come_first() -> None:
 
 
 def test_two_impressions_of_one_millisecond_are_two() -> None:
-    twins = [about_message(IMPRESSION, 9)._replace(id=UUID(int=number)) for number in (1, 2)]
+    twins = [about_message(IMPRESSION, 9)._replace(id_bytes=UUID(int=number).bytes) for number in (1, 2)]
     once = with_events(UserState(), twins)
     assert once.seen == {MESSAGE: Seen(2, 0, 0, (9, 9))}
     assert with_events(once, twins) == once
@@ -106,6 +106,20 @@ def test_clicks_and_dismissals_are_noted() -> None:
         UserState(), [about_message(CLICKED, 1), about_message(CLICKED, 1), about_message(DISMISSED, 2)]
     )
     assert state.seen == {MESSAGE: Seen(0, 1, 1, ())}
+
+
+@pytest.mark.parametrize(
+    "brought",
+    [
+        {"traits": {"plan": "free"}, "stamps": {"plan": (1, b"")}},
+        {"stamps": {"plan": (1, b"")}},
+        {"static_audiences": frozenset({"listed"})},
+        {"seen": {MESSAGE: Seen(1, recent_ms=(5,))}},
+        {"rings": {"feature": (5,)}},
+    ],
+)
+def test_a_union_has_all_that_an_anonymous_visitor_brings(brought: dict[str, Any]) -> None:
+    assert union(UserState(), UserState(**brought)) == UserState(**brought)
 
 
 def test_a_union_adds_up_what_both_have_seen() -> None:
@@ -135,7 +149,7 @@ MEMBERSHIP = compile_rules(RULES)
 def did(type_: str, big: bool, ago_ms: int, number: int = 1) -> Event:
     """Few moments, so that several events share one."""
     properties = codec.to_json({"big": big, "messageId": MESSAGE})
-    return Event(UUID(int=number), ORG, type_, "ada", None, NOW_MS - ago_ms, NOW_MS, properties)
+    return Event(UUID(int=number).bytes, ORG, type_, "ada", None, NOW_MS - ago_ms, NOW_MS, properties)
 
 
 moments = st.sampled_from([0, 1, 999, 1_000, 1_001, 5_000])
@@ -194,7 +208,7 @@ def test_events_that_a_state_has_count_no_second_time(events: list[Event], proje
 
 @given(histories, histories)
 def test_a_union_of_rings_is_what_one_state_would_have_become(mine: list[Event], theirs: list[Event]) -> None:
-    theirs = [event._replace(id=UUID(int=event.id.int + 1_000)) for event in theirs]
+    theirs = [event._replace(id_bytes=UUID(int=event.id.int + 1_000).bytes) for event in theirs]
     together = lived([*mine, *theirs])
     assert union(lived(mine), lived(theirs)).rings == together.rings
     assert audiences_of(union(as_kept(lived(mine)), as_kept(lived(theirs)))) == audiences_of(together)

@@ -1,6 +1,7 @@
 """Keys, times and encodings that cross process boundaries."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -39,7 +40,7 @@ STATE = UserState(
     seen={MESSAGE.id: Seen(2, 1, 0, (9, 8))},
     aliases=frozenset({"anon"}),
 )
-EVENT = Event(UUID(int=9), ORG, "report.exported", "ada", None, 1, 2, b'{"pages":4}', b"{}", "session")
+EVENT = Event(UUID(int=9).bytes, ORG, "report.exported", "ada", None, 1, 2, b'{"pages":4}', b"{}", "session")
 BATCH = EventBatch(UUID(int=5), 12, (EVENT,))
 
 
@@ -96,7 +97,7 @@ def test_moments_are_rounded_down_to_milliseconds(moment: datetime) -> None:
 
 
 def test_a_batch_may_be_put_together_of_parts() -> None:
-    other = EVENT._replace(id=UUID(int=10), user_id=None)
+    other = EVENT._replace(id_bytes=UUID(int=10).bytes, user_id=None)
     for parts in ([EVENT, other], [other]), ([EVENT] * 9, [other] * 9), ([EVENT] * 70_000,):
         whole = EventBatch(UUID(int=5), 12, tuple(event for part in parts for event in part))
         body = batch_body(whole.spool, whole.number, len(whole.events), map(packed, parts))
@@ -137,6 +138,13 @@ class TestEncodings:
         for other in others:
             with pytest.raises(DecodeError):
                 decode(codec.pack(other))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("id_", [b"", b"\1" * 15, b"\1" * 17, "1" * 16, None])
+def test_an_event_without_an_id_of_16_bytes_is_a_decode_error(id_: Any) -> None:
+    batch = EventBatch(UUID(int=1), 2, (EVENT._replace(id_bytes=id_),))
+    with pytest.raises(DecodeError):
+        EventBatch.decode(batch.encode())
 
 
 def test_a_secret_never_shows_in_a_manifest_that_is_printed() -> None:
