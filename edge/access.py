@@ -4,11 +4,9 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
-from edge.bundles import Bundles, OrgUnavailableError
-from engine.table import OrgTable
+from edge.bundles import Bundles, Org, OrgUnavailableError
 from service.errors import ApiError
 from wire import apikeys
 from wire.apikeys import ApiKey
@@ -19,11 +17,6 @@ TOKEN_MISSING = "identity_token_missing"  # noqa: S105
 TOKEN_INVALID = "identity_token_invalid"  # noqa: S105
 _BEARER = "bearer "
 _LONGEST_KEY = 128
-
-
-class Org(NamedTuple):
-    id: UUID
-    table: OrgTable
 
 
 def sent_key(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
@@ -46,41 +39,41 @@ async def admit(bundles: Bundles, key: str | None) -> Org:
     """Raises ApiError: 401 without a live public key, 403 for a secret one, 503 when nobody can tell."""
     parsed = _public(key)
     try:
-        table = bundles.table(parsed.org_id) or await bundles.find(parsed.org_id)
+        org = bundles.org(parsed.org_id) or await bundles.find(parsed.org_id)
     except OrgUnavailableError:
         message = "This org cannot be served at the moment; try again."
         raise ApiError(503, "org_unavailable", message, headers={"Retry-After": "1"}) from None
-    return _admitted(parsed, table)
+    return _admitted(parsed, org)
 
 
 def admit_at_once(bundles: Bundles, key: str | None) -> Org | None:
     """`admit` where the org is loaded; None: it has to be."""
     parsed = _public(key)
-    table = bundles.table(parsed.org_id)
-    return None if table is None else _admitted(parsed, table)
+    org = bundles.org(parsed.org_id)
+    return None if org is None else _admitted(parsed, org)
 
 
 def _public(key: str | None) -> ApiKey:
+    parsed = _parse_public(key) if key and len(key) <= _LONGEST_KEY else None
+    if parsed is not None:
+        return parsed
     if key is not None and key.startswith("sk_") and key.isascii() and apikeys.parse(key) is not None:
         raise ApiError(
             403, "secret_key_in_client", "This is a secret key. Use a public key (pk_…) in apps, and rotate this one."
         )
-    parsed = _parse_public(key) if key and key.startswith("pk_") and len(key) <= _LONGEST_KEY else None
-    if parsed is None:
-        raise _unknown_key()
-    return parsed
+    raise _unknown_key()
 
 
-def _admitted(parsed: ApiKey, table: OrgTable | None) -> Org:
-    if table is None or parsed.digest not in table.keys:
+def _admitted(parsed: ApiKey, org: Org | None) -> Org:
+    if org is None or parsed.digest not in org.table.keys:
         raise _unknown_key()
-    return Org(parsed.org_id, table)
+    return org
 
 
 @lru_cache(maxsize=4_096)
 def _parse_public(key: str) -> ApiKey | None:
     """Public keys are few, and each comes with every request of its apps."""
-    return apikeys.parse(key) if key.isascii() else None
+    return apikeys.parse(key) if key.startswith("pk_") and key.isascii() else None
 
 
 def _unknown_key() -> ApiError:

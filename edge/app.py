@@ -75,10 +75,9 @@ def create_app(settings: EdgeSettings, now_ms: NowMs | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with running(settings, health, now_ms) as edge:
-            lane = Lane(edge.fetch, edge.track)
-            stop_counting = on_collect(lane.tally)
+            stop_counting = on_collect(edge.lane.tally)
             try:
-                yield {"fetch": edge.fetch, "track": edge.track, "lane": lane}
+                yield {"fetch": edge.fetch, "track": edge.track, "lane": edge.lane}
             finally:
                 stop_counting()
 
@@ -113,6 +112,7 @@ class Edge:
     changes: Changes
     fetch: Fetch
     track: Track
+    lane: Lane
 
 
 @asynccontextmanager
@@ -133,6 +133,7 @@ async def running(settings: EdgeSettings, health: Health, now_ms: NowMs | None =
         _add_checks(health, redis, edge)
         await _poll_first(edge.changes)
         stack.callback(on_collect(edge.shipper.count_age))
+        stack.callback(on_collect(edge.users.count_size))
         tasks = await stack.enter_async_context(Supervisor())
         health.watch(tasks)
         tasks.start("spool", lambda: _until_broken(edge.spool))
@@ -164,8 +165,8 @@ def _assemble(settings: EdgeSettings, redis: Redis, blocking: Redis, given_now_m
     shipper = Shipper(redis, spool, overlay, users, now_ms)
     bundles = Bundles(redis, BundleDisk(settings.edge_dir / "bundles"), users.forget)
     changes = Changes(redis, blocking, server, clock, bundles, users, shipper.check_soon)
-    fetch = Fetch(bundles, People(users, overlay), now_ms)
-    return Edge(bundles, users, overlay, spool, shipper, changes, fetch, Track(bundles, spool, now_ms))
+    fetch, track = Fetch(bundles, People(users, overlay), now_ms), Track(bundles, spool, now_ms)
+    return Edge(bundles, users, overlay, spool, shipper, changes, fetch, track, Lane(fetch, track, now_ms))
 
 
 def _resume(edge: Edge, stored: list[SpooledBatch]) -> None:

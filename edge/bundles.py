@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edge.disk import BundleDisk
+from edge.era import Era
 from edge.slices import in_slices
 from engine.steps import Steps, finish
 from engine.table import OrgTable, TableError, preparing_table
@@ -54,6 +55,15 @@ class Held:
     bundles: Mapping[str, Bundle]
 
 
+@dataclass(slots=True)
+class Org:
+    """As it is served now: by this table while the era lasts."""
+
+    id: UUID
+    table: OrgTable
+    era: Era
+
+
 class _Absence(NamedTuple):
     until_s: float
     reason: str | None
@@ -74,6 +84,7 @@ class Bundles:
         self._disk = disk
         self._on_more_features = on_more_features
         self._held: dict[UUID, Held] = {}
+        self._orgs: dict[UUID, Org] = {}
         self._loads: dict[UUID, asyncio.Task[None]] = {}
         self._again: set[UUID] = set()
         self._absent: OrderedDict[UUID, _Absence] = OrderedDict()
@@ -97,13 +108,12 @@ class Bundles:
             else:
                 self._swap(stored.org_id, held)
 
-    def table(self, org_id: UUID) -> OrgTable | None:
-        """The org's table when it is loaded."""
-        held = self._held.get(org_id)
-        return None if held is None else held.table
+    def org(self, org_id: UUID) -> Org | None:
+        """The org when it is loaded."""
+        return self._orgs.get(org_id)
 
-    async def find(self, org_id: UUID) -> OrgTable | None:
-        """The org's table, loaded if need be; None: there is no such org. Raises OrgUnavailableError."""
+    async def find(self, org_id: UUID) -> Org | None:
+        """The org, loaded if need be; None: there is no such org. Raises OrgUnavailableError."""
         if org_id not in self._held and not self._is_absent(org_id):
             try:
                 async with asyncio.timeout(_FIND_TIMEOUT_S):
@@ -112,7 +122,7 @@ class Bundles:
                 self._note_absent(org_id, one_line(error))
         if org_id not in self._held and (absence := self._absent.get(org_id)) is not None and absence.reason:
             raise OrgUnavailableError(absence.reason)
-        return self.table(org_id)
+        return self.org(org_id)
 
     def announce(self, org_id: UUID, version: Version) -> None:
         """Somebody published: reads the manifest in the background if it concerns this edge."""
@@ -231,7 +241,9 @@ class Bundles:
         before = self._held.get(org_id)
         if before is not None and _asks_more(held.manifest, before.manifest):
             self._on_more_features(org_id)
-        self._held[org_id] = held
+        if (org := self._orgs.get(org_id)) is not None:
+            org.era.over = True
+        self._held[org_id], self._orgs[org_id] = held, Org(org_id, held.table, Era())
         self._absent.pop(org_id, None)
         self._note_problem(org_id, None)
         SWAPS.inc()

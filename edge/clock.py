@@ -26,7 +26,11 @@ class CorrectedClock:
     def now_ms(self) -> int:
         self._was_read = True
         monotonic_ns = self._monotonic_ns()
-        lead_ns = self._lead_ns(monotonic_ns) if self._ahead_ns else 0
+        if not self._ahead_ns:
+            return (monotonic_ns + self._offset_ns) // 1_000_000
+        lead_ns = self._lead_ns(monotonic_ns)
+        if not lead_ns:
+            self._ahead_ns = 0
         return (monotonic_ns + self._offset_ns + lead_ns) // 1_000_000
 
     def correct(self, server_ns: int, sent_ns: int, received_ns: int) -> None:

@@ -6,7 +6,7 @@ graceful shutdown go on as they are. Whatever is not for the lane is uvicorn's t
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import structlog
@@ -19,6 +19,8 @@ from service.errors import ApiError
 from service.http import INTERNAL_ERROR
 
 log = structlog.get_logger("http")
+
+Begun = Fetched | Answer | Awaitable[Answer]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Of a request line and its fields."""
@@ -47,20 +49,52 @@ class Fastlane(HttpToolsProtocol):
         self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
-        may_come_again = not self._in_message and not self._is_busy() and self.can_write()
-        if may_come_again and (fetched := self.lane.again(data)) is not None:
-            fields = self.server_state.default_headers
-            first = self.lane.ok_head(fetched.body_bytes, fields, new_request_id())
-            self.transport.writelines((first, *fetched.pieces))
-            self._note_answer()
+        is_idle = not self._in_message and not self._is_busy() and self.can_write()
+        if is_idle and (self._answer_again(data) or self._call_again(data)):
             return
         self._begun, self._head_bytes = 0, self._head_bytes + len(data)
         self._later_bytes += len(data) if self._in_head else 0
         super().data_received(data)
         if self._in_head and self._is_head_too_large():
             self.send_400_response("")
-        elif may_come_again and self._begun == 1 and not self._in_message and isinstance(self.cycle, _Cycle):
+        elif is_idle and self._begun == 1 and not self._in_message and isinstance(self.cycle, _Cycle):
             self.cycle.remember(data)
+
+    def _answer_again(self, request: bytes) -> bool:
+        """What answered the very same bytes."""
+        fetched = self.lane.again(request)
+        if fetched is None:
+            return False
+        self._give(fetched, new_request_id())
+        return True
+
+    def _call_again(self, request: bytes) -> bool:
+        """A request whose head came before need not be parsed; its body may be another."""
+        head_bytes = request.find(b"\r\n\r\n") + 4
+        call = self.lane.call_again(request[:head_bytes])
+        if call is None or len(request) != head_bytes + call.body_bytes:
+            return False
+        body, request_id = request[head_bytes:], new_request_id()
+        begun = begin(call, body, request_id)
+        if isinstance(begun, Fetched):
+            self._give(begun, request_id)
+            self.lane.remember(request, begun)
+            return True
+        self.cycle = cycle = _Cycle(self, call, request_id, True, True)  # type: ignore[assignment]
+        cycle.set()
+        if not cycle.answer_at_once(begun):
+            self._wait_for(cycle)
+        return True
+
+    def _give(self, fetched: Fetched, request_id: bytes) -> None:
+        self.lane.count_fetched()
+        self.send(fetched, request_id)
+        self.note_answer()
+
+    def send(self, fetched: Fetched, request_id: bytes) -> None:
+        """In one piece: the kernel takes longer over many than it takes to join them."""
+        head = self.lane.ok_head(fetched.body_bytes, self.server_state.default_headers, request_id)
+        self.transport.write(b"".join((head, *fetched.pieces)))
 
     def on_message_begin(self) -> None:
         """What uvicorn begins with here waits until it is known to be needed."""
@@ -80,7 +114,9 @@ class Fastlane(HttpToolsProtocol):
             self._leave_to_uvicorn()
             return
         is_first = not self._is_busy()
-        self.cycle = cycle = _Cycle(self, call, self.parser.should_keep_alive(), is_first)  # type: ignore[assignment]
+        request_id = call.request_id or new_request_id()
+        cycle = _Cycle(self, call, request_id, self.parser.should_keep_alive(), is_first)
+        self.cycle = cycle  # type: ignore[assignment]
         if not is_first:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
@@ -113,8 +149,13 @@ class Fastlane(HttpToolsProtocol):
             super().on_message_complete()
             return
         cycle.set()
-        if cycle.is_first and not (self.can_write() and cycle.answer_at_once()):
-            self._start_asgi_task(cycle, self.app)
+        if cycle.is_first and not (self.can_write() and cycle.answer_at_once(cycle.begin())):
+            self._wait_for(cycle)
+
+    def _wait_for(self, cycle: "_Cycle") -> None:
+        """The keep-alive timer runs only while nothing is waited for."""
+        self._unset_keepalive_if_required()
+        self._start_asgi_task(cycle, self.app)  # type: ignore[arg-type]
 
     def send_400_response(self, msg: str) -> None:
         if self._is_head_too_large():
@@ -131,8 +172,8 @@ class Fastlane(HttpToolsProtocol):
         else:
             super().timeout_keep_alive_handler()
 
-    def _note_answer(self) -> None:
-        """`on_response_complete` of an answer that was given again."""
+    def note_answer(self) -> None:
+        """`on_response_complete`, but that a timer that runs already, as where nothing was parsed, goes on."""
         if self.timeout_keep_alive_task is None:
             self.on_response_complete()
         else:
@@ -153,18 +194,34 @@ class Fastlane(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
 
+def begin(call: Call, body: bytes, request_id: bytes) -> Begun:
+    try:
+        return call.route.begin(call.key, body)
+    except Exception as error:
+        return answer_to(error, call, request_id)
+
+
+def answer_to(error: Exception, call: Call, request_id: bytes) -> Answer:
+    if isinstance(error, ApiError):
+        return failed(error, request_id)
+    method, path, id_ = call.method.decode(), call.route.template, request_id.decode()
+    log.error("request_failed", method=method, path=path, request_id=id_, exc_info=error)
+    return failed(INTERNAL_ERROR, request_id)
+
+
 class _Cycle:
     """One request that the lane answers. `is_first`: no earlier one of its connection waits for an answer."""
 
     __slots__ = (
-        "_begun", "_call", "_protocol", "_waiting", "body", "disconnected", "is_first", "keep_alive", "more_body",
-        "response_complete",
+        "_begun", "_call", "_protocol", "_request_id", "_waiting", "body", "disconnected", "is_first", "keep_alive",
+        "more_body", "response_complete",
     )  # fmt: skip
 
-    def __init__(self, protocol: Fastlane, call: Call, keep_alive: bool, is_first: bool) -> None:
+    def __init__(self, protocol: Fastlane, call: Call, request_id: bytes, keep_alive: bool, is_first: bool) -> None:
         self._protocol = protocol
         self._call = call
-        self._begun: Fetched | Answer | Awaitable[Answer] | None = None
+        self._request_id = request_id
+        self._begun: Begun | None = None
         self._waiting: asyncio.Future[None] | None = None
         self.body = b""
         self.more_body = True
@@ -184,16 +241,23 @@ class _Cycle:
             self._waiting.set_result(None)
 
     def remember(self, request: bytes) -> None:
-        """`request`: all of its bytes."""
-        can_come_again = self._call.can_come_again and self.keep_alive
-        if isinstance(self._begun, Fetched) and self._begun.until_ms and can_come_again:
+        """`request`: all of its bytes, as they were parsed."""
+        if not self._call.can_come_again or not self.keep_alive:
+            return
+        head_bytes = request.find(b"\r\n\r\n") + 4
+        if len(request) == head_bytes + self._call.body_bytes:
+            self._protocol.lane.remember_call(request[:head_bytes], self._call)
+        if isinstance(self._begun, Fetched):
             self._protocol.lane.remember(request, self._begun)
 
-    def answer_at_once(self) -> bool:
+    def begin(self) -> Begun:
+        return begin(self._call, self.body, self._request_id)
+
+    def answer_at_once(self, begun: Begun) -> bool:
         """False when something has to be waited for, which `run_asgi` then does."""
-        self._begun = self._begin()
-        if isinstance(self._begun, Fetched | Answer):
-            self._finish(self._begun)
+        self._begun = begun
+        if isinstance(begun, Fetched | Answer):
+            self._finish(begun)
             return True
         return False
 
@@ -205,28 +269,14 @@ class _Cycle:
         if self.disconnected and self._begun is None:
             return
         began_s = time.perf_counter()
-        begun = self._begun or self._begin()
+        begun = self._begun or self.begin()
         try:
             answer = begun if isinstance(begun, Fetched | Answer) else await begun
         except Exception as error:
-            answer = self._failed(error)
+            answer = answer_to(error, self._call, self._request_id)
         if self._protocol.flow.write_paused and not self.disconnected:
             await self._protocol.flow.drain()
         self._finish(answer, time.perf_counter() - began_s)
-
-    def _begin(self) -> Fetched | Answer | Awaitable[Answer]:
-        try:
-            return self._call.route.begin(self._call.key, self.body)
-        except Exception as error:
-            return self._failed(error)
-
-    def _failed(self, error: Exception) -> Answer:
-        if isinstance(error, ApiError):
-            return failed(error, self._call.request_id)
-        call, request_id = self._call, self._call.request_id.decode()
-        path = call.route.template
-        log.error("request_failed", method=call.method.decode(), path=path, request_id=request_id, exc_info=error)
-        return failed(INTERNAL_ERROR, self._call.request_id)
 
     def _finish(self, answer: Fetched | Answer, seconds: float | None = None) -> None:
         protocol = self._protocol
@@ -234,15 +284,16 @@ class _Cycle:
         self.response_complete = True
         if self.disconnected or protocol.transport.is_closing():
             return
-        protocol.transport.writelines(self._response(answer))
+        if isinstance(answer, Fetched) and self.keep_alive:
+            protocol.send(answer, self._request_id)
+        else:
+            self._send_any(answer.answer if isinstance(answer, Fetched) else answer)
+        protocol.note_answer()
+
+    def _send_any(self, answer: Answer) -> None:
+        protocol = self._protocol
+        fields = protocol.server_state.default_headers
+        first = head(answer, fields, self._request_id, closes=not self.keep_alive)
+        protocol.transport.write(first + answer.body)
         if not self.keep_alive:
             protocol.transport.close()
-        protocol.on_response_complete()
-
-    def _response(self, answer: Fetched | Answer) -> Sequence[bytes]:
-        request_id, fields = self._call.request_id, self._protocol.server_state.default_headers
-        if isinstance(answer, Fetched):
-            if self.keep_alive:
-                return (self._protocol.lane.ok_head(answer.body_bytes, fields, request_id), *answer.pieces)
-            answer = answer.answer
-        return (head(answer, fields, request_id, closes=not self.keep_alive), answer.body)

@@ -1,16 +1,17 @@
 """The messages somebody gets now: request → decision → answer."""
 
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from edge import access
-from edge.access import Org
 from edge.answers import Answer, read_json
-from edge.bundles import Bundles
+from edge.bundles import Bundles, Org
+from edge.era import Era
 from edge.listings import Listings
-from edge.people import NOTHING_KNOWN, Basis, Known, People, Who
+from edge.people import NOTHING_KNOWN, Basis, People, Read, Who
 from engine.decide import ANYWHERE, NOBODY, Context, Eligible, Occasion, Person, eligible, person
 from engine.table import OrgTable
 from service.clock import NowMs
@@ -39,10 +40,10 @@ _MOST_CHARACTERS = {
     "screen": SCREEN_MAX_CHARACTERS,
     "etag": ETAG_MAX_CHARACTERS,
 }
-_OBJECTS = frozenset({"traits", "event"})
 _MESSAGES = b'{"success":true,"data":{"messages":['
 _UNCHANGED = b'{"success":true,"data":{"unchanged":true'
 _DEGRADED = b',"degraded":true'
+NO_TRAITS: Mapping[str, Any] = MappingProxyType({})
 _TRUE = frozenset({"true", "1"})
 _FALSE = frozenset({"false", "0", ""})
 
@@ -51,7 +52,7 @@ class FetchRequest(NamedTuple):
     user_id: str | None = None
     anonymous_id: str | None = None
     identity_token: str | None = None
-    traits: Mapping[str, Any] = MappingProxyType({})
+    traits: Mapping[str, Any] = NO_TRAITS
     context: Context = ANYWHERE
     etag: str | None = None
 
@@ -60,23 +61,30 @@ def read_request(body: object) -> FetchRequest:
     """Unknown fields are ignored: SDKs are older or newer than this edge. Raises ApiError with every problem."""
     if not isinstance(body, dict):
         raise invalid_payload([Problem("", *problems.NO_OBJECT)])
-    return _read_plain(body) if all(map(_is_plain, body.items())) else _Reader(body, "").request()
+    return _read_plain(body) if _is_plain(body) else _Reader(body, "").request()
 
 
-def _is_plain(item: tuple[str, Any]) -> bool:
-    """Whether a field surely has no problem, as those of nearly all requests: printable text, or a flag."""
-    name, value = item
-    most = _MOST_CHARACTERS.get(name)
-    if most is not None:
-        return type(value) is str and 0 < len(value) <= most and value.isprintable()
-    return name not in _OBJECTS and (name != "resolve" or type(value) is bool)
+def _is_plain(body: Mapping[str, object]) -> bool:
+    """Whether no text and no flag can have a problem, as those of nearly all requests: printable, of a fair length."""
+    for name, value in body.items():
+        most = _MOST_CHARACTERS.get(name)
+        if most is None:
+            if name == "resolve" and type(value) is not bool:
+                return False
+        elif type(value) is not str or not 0 < len(value) <= most or not value.isprintable():
+            return False
+    return True
 
 
 def _read_plain(body: Mapping[str, Any]) -> FetchRequest:
     get = body.get
-    url, screen, resolve = get("url"), get("screen"), get("resolve", False)
-    context = Context(url, screen, None, resolve) if url or screen or resolve else ANYWHERE
-    return FetchRequest(get("userId"), get("anonymousId"), get("identityToken"), {}, context, get("etag"))
+    url, screen, resolve, traits, event = get("url"), get("screen"), get("resolve", False), NO_TRAITS, None
+    if "traits" in body or "event" in body:
+        reader = _Reader(body, "")
+        traits, event = reader.object("traits"), reader.occasion("event")
+        reader.end()
+    context = Context(url, screen, event, resolve) if url or screen or resolve or event else ANYWHERE
+    return FetchRequest(get("userId"), get("anonymousId"), get("identityToken"), traits, context, get("etag"))
 
 
 def read_query(query: Mapping[str, str]) -> FetchRequest:
@@ -124,9 +132,13 @@ class _Reader:
             ),
             self.text("etag"),
         )
+        self.end()
+        return request
+
+    def end(self) -> None:
+        """Raises ApiError."""
         if self.problems:
             raise invalid_payload(self.problems)
-        return request
 
     def text(self, name: str) -> str | None:
         value = self._body.get(name)
@@ -179,18 +191,23 @@ def _object_flaw(value: object) -> Flaw | None:
     return TOO_LARGE if len(codec.to_json(value)) > PROPERTIES_MAX_BYTES else None
 
 
-class Fetched(NamedTuple):
-    """A 200 whose body is these pieces, and until when the same request gets the same; 0: the next may get another.
+@dataclass(slots=True)
+class Fetched:
+    """A 200 whose body is these pieces. `until_ms`: until when the same request gets the same; 0: the next may get
+    another.
 
-    `table`: the number of the one by which it was decided.
+    `era`: that of the table by which it was decided; `basis`: what of people, None where they did not matter.
     """
 
     pieces: Sequence[bytes]
     body_bytes: int
-    org_id: UUID
-    table: int
+    era: Era
     basis: Basis | None = None
     until_ms: int = 0
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether the request that was answered so would be answered so again."""
+        return now_ms < self.until_ms and not self.era.over and (self.basis is None or self.basis.stands())
 
     @property
     def status(self) -> int:
@@ -242,59 +259,63 @@ class Fetch:
     def _begin(self, org: Org, request: FetchRequest) -> Fetched | Awaitable[Answer]:
         return self._at_once(org, request) or self._later(org, request)
 
-    def holds(self, fetched: Fetched) -> bool:
-        """Whether the request that was answered so would be answered so again."""
-        table = self._bundles.table(fetched.org_id)
-        return (
-            self._now_ms() < fetched.until_ms
-            and (fetched.basis is None or fetched.basis.stands())
-            and table is not None
-            and table.number == fetched.table
-        )
-
     async def _later(self, org: Org, request: FetchRequest) -> Answer:
-        """By the newest table, with a state that was read while it was the newest: one read before may lack events that
-        its rules ask for."""
-        who, verified = _who(org, request)
-        while who is not None:
-            read = await self._people.read(who)
-            table = self._bundles.table(org.id) or org.table
-            if table is org.table:
-                break
-            org = Org(org.id, table)
+        fetched: Fetched | None = None
+        while fetched is None:
             who, verified = _who(org, request)
-        fetched = self._at_once(org, request)
+            if who is None:
+                fetched = self._of_nobody(org, request, verified=verified)
+            else:
+                fetched = await self._people.read(who, partial(self._once_read, org, request, who, verified))
+                org = self._newest(org)
+        return fetched.answer
+
+    def _once_read(
+        self, org: Org, request: FetchRequest, who: Who, verified: bool, read: Read | None
+    ) -> Fetched | None:
+        """None: it has to be read once more, as there is a newer table. A state that was read before that may lack
+        events that its rules ask for."""
+        if self._newest(org) is not org:
+            return None
+        fetched = self._of_somebody(org, request, who, verified=verified)
         if fetched is not None:
-            return fetched.answer
-        state = self._people.state(who, read, org.table.features) if who and read else None
-        return self._from_state(org, state, request, verified=verified).answer
+            return fetched
+        state = self._people.state(who, read, org.table.features) if read else None
+        return self._from_state(org, state, request, verified=verified)
+
+    def _newest(self, org: Org) -> Org:
+        return self._bundles.org(org.id) or org if org.era.over else org
 
     def _at_once(self, org: Org, request: FetchRequest) -> Fetched | None:
-        """From memory. What is known of somebody does not do where the request's traits count too, for this once."""
-        table, now_ms = org.table, self._now_ms()
         who, verified = _who(org, request)
         if who is None:
-            if request.user_id is not None:
-                return self._fetched(org, eligible(table, _UNPROVEN, now_ms), request, now_ms)
+            return self._of_nobody(org, request, verified=verified)
+        return self._of_somebody(org, request, who, verified=verified)
+
+    def _of_nobody(self, org: Org, request: FetchRequest, *, verified: bool) -> Fetched:
+        if request.user_id is None:
             return self._from_state(org, NOTHING_KNOWN, request, verified=verified)
+        now_ms = self._now_ms()
+        return self._fetched(org, eligible(org.table, _UNPROVEN, now_ms), request, now_ms)
+
+    def _of_somebody(self, org: Org, request: FetchRequest, who: Who, *, verified: bool) -> Fetched | None:
+        """From memory. What is known of somebody does not do where the request's traits count too, for this once."""
+        table, now_ms = org.table, self._now_ms()
         known = None if request.traits else self._people.known(who, table, now_ms, verified=verified)
-        return None if known is None else self._fetched(org, known.may_get(table, now_ms), request, now_ms, known)
+        return None if known is None else self._fetched(org, known.may_get(table, now_ms), request, now_ms, known.basis)
 
     def _from_state(self, org: Org, state: UserState | None, request: FetchRequest, *, verified: bool) -> Fetched:
         """Not to be given again: the next request may bring other traits, or find a state that is unknown now."""
         now_ms = self._now_ms()
         somebody = NOBODY if state is None else person(org.table, state, request.traits, now_ms, verified=verified)
         may = eligible(org.table, somebody, now_ms)
-        body = answer(self._listings, org.table, may, request, now_ms, degraded=state is None)
-        return Fetched(*body, org.id, org.table.number)
+        return Fetched(*answer(self._listings, org.table, may, request, now_ms, degraded=state is None), org.era)
 
     def _fetched(
-        self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, known: Known | None = None
+        self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, basis: Basis | None = None
     ) -> Fetched:
         pieces, body_bytes = answer(self._listings, org.table, may, request, now_ms)
-        basis = None if known is None else known.basis
-        until_ms = _until_ms(may, now_ms, REUSED_FOR_MS)
-        return Fetched(pieces, body_bytes, org.id, org.table.number, basis, until_ms)
+        return Fetched(pieces, body_bytes, org.era, basis, _until_ms(may, now_ms, REUSED_FOR_MS))
 
 
 async def _answer_of(begun: Fetched | Awaitable[Answer]) -> Answer:
@@ -332,7 +353,7 @@ def answer(
     etag, until_ms = listing.etag, _until_ms(may, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
     end = b',"revision":%d,"validUntil":"%b","etag":"%b"%b}}' % (
         table.version.revision,
-        times.to_iso(until_ms).encode(),
+        _iso(until_ms),
         etag,
         _DEGRADED if degraded else b"",
     )
@@ -344,3 +365,9 @@ def answer(
 def _until_ms(may: Eligible, now_ms: int, at_most_ms: int) -> int:
     latest_ms = now_ms + at_most_ms
     return latest_ms if may.changes_ms is None else min(latest_ms, may.changes_ms)
+
+
+@lru_cache(maxsize=1_024)
+def _iso(at_ms: int) -> bytes:
+    """Many ask within one millisecond."""
+    return times.to_iso(at_ms).encode()

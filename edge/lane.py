@@ -7,6 +7,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -17,8 +18,10 @@ from edge.access import sent_key
 from edge.answers import JSON, Answer
 from edge.cors import EXPOSED
 from edge.fetch import Fetch, Fetched
-from edge.remembered import Remembered
+from edge.recent import Recent
+from edge.remembered import LONGEST_REQUEST, Remembered
 from edge.track import ACTIONS, Track
+from service.clock import NowMs
 from service.errors import ApiError
 from service.http import failure_body
 from service.metrics import count_request, count_requests
@@ -32,6 +35,8 @@ Begin = Callable[[str | None, bytes], Fetched | Awaitable[Answer]]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 512 * 1024
+_CALLS_BYTES: Final = 4 * 1024 * 1024
+_CALL_BYTES: Final = 500
 
 _MESSAGES: Final = "/api/v1/in-app-messages"
 _EVENTS: Final = "/api/v1/events"
@@ -58,45 +63,61 @@ class Route(NamedTuple):
     max_body_bytes: int = MAX_BODY_BYTES
 
 
-class Call(NamedTuple):
-    """A request as far as its head tells. `request_id`: the client's own, or one that was made for it.
+@dataclass(slots=True)
+class Call:
+    """A request as far as its head tells. `request_id`: the client's own.
 
-    `can_come_again`: whether the same bytes may be answered from memory: those of a POST without a request id.
+    `can_come_again`: whether the same bytes mean the same again: those of a POST without a request id.
     """
 
     route: Route
     method: bytes
     key: str | None
-    request_id: bytes
+    request_id: bytes | None
+    body_bytes: int
     can_come_again: bool
 
 
 class Lane:
     """One for a process: all connections share it."""
 
-    def __init__(self, fetch: Fetch, track: Track) -> None:
+    def __init__(self, fetch: Fetch, track: Track, now_ms: NowMs) -> None:
         self._fetch = fetch
         self._track = track
+        self._now_ms = now_ms
         self._routes = {
             (b"POST", f"{_MESSAGES}/fetch".encode()): Route(f"{_MESSAGES}/fetch", fetch.begin_post),
             (b"POST", _EVENTS.encode()): Route(_EVENTS, track.one),
             (b"POST", f"{_EVENTS}/batch".encode()): Route(f"{_EVENTS}/batch", track.batch, MAX_BATCH_BYTES),
         }
-        self._remembered = Remembered(fetch.holds)
+        self._remembered = Remembered()
+        self._calls: Recent[bytes, Call] = Recent(_CALLS_BYTES)
         self._fields: Lines | None = None
         self._start = b""
         self._counts: Counter[tuple[bytes, str, int]] = Counter()
-        self._again = 0
+        self._fetched = 0
 
     def again(self, request: bytes) -> Fetched | None:
         """What answered the very same bytes, if it still is the answer."""
         fetched = self._remembered.get(request)
-        if fetched is not None:
-            self._again += 1
+        if fetched is None:
+            return None
+        if not fetched.holds(self._now_ms()):
+            self._remembered.drop(request)
+            return None
         return fetched
 
     def remember(self, request: bytes, fetched: Fetched) -> None:
-        self._remembered.keep(request, fetched)
+        if fetched.until_ms:
+            self._remembered.remember(request, fetched)
+
+    def call_again(self, head: bytes) -> Call | None:
+        """What the very same head meant."""
+        return self._calls.get(head)
+
+    def remember_call(self, head: bytes, call: Call) -> None:
+        if len(head) <= LONGEST_REQUEST:
+            self._calls.keep(head, call, len(head) + _CALL_BYTES)
 
     def call(self, method: bytes, url: bytes, lines: Lines) -> Call | None:
         """None: it is for the framework, be it another route or something unusual about it."""
@@ -109,12 +130,13 @@ class Lane:
             path, _, text = url.partition(b"?")
             query = dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True))
             route = self._routes.get((method, path)) or self._other_route(method, path, query)
-        if route is None or int(headers.get(b"content-length", b"0")) > route.max_body_bytes:
+        body_bytes = int(headers.get(b"content-length", b"0"))
+        if route is None or body_bytes > route.max_body_bytes:
             return None
         offered = headers.get(b"x-request-id")
-        request_id = accepted_request_id(offered.decode("latin-1")).encode() if offered else new_request_id()
-        may_come_again = offered is None and method == b"POST"
-        return Call(route, method, _key(headers, query), request_id, may_come_again)
+        request_id = accepted_request_id(offered.decode("latin-1")).encode() if offered else None
+        can_come_again = offered is None and method == b"POST"
+        return Call(route, method, _key(headers, query), request_id, body_bytes, can_come_again)
 
     def _other_route(self, method: bytes, path: bytes, query: Mapping[str, str]) -> Route | None:
         folder, _, name = path.decode("latin-1").rpartition("/")
@@ -132,6 +154,10 @@ class Lane:
             self._start = STATUS_LINE[200] + _joined(fields) + _JSON_FIELDS
         return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n" % (self._start, body_bytes, request_id, _CORS)
 
+    def count_fetched(self) -> None:
+        """As `count`, of a POST that was fetched and given at once."""
+        self._fetched += 1
+
     def count(self, call: Call, status: int, seconds: float | None) -> None:
         """`seconds`: None for an answer that was at hand; those are not timed."""
         if seconds is None:
@@ -141,8 +167,8 @@ class Lane:
 
     def tally(self) -> None:
         """Brings the metrics up to date."""
-        counts, self._counts, again, self._again = self._counts, Counter(), self._again, 0
-        counts[b"POST", f"{_MESSAGES}/fetch", 200] += again
+        counts, self._counts, fetched, self._fetched = self._counts, Counter(), self._fetched, 0
+        counts[b"POST", f"{_MESSAGES}/fetch", 200] += fetched
         for (method, template, status), number in counts.items():
             count_requests(method.decode(), template, status, number)
 

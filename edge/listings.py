@@ -1,73 +1,63 @@
 """Messages as they stand in an answer: put together once, and given to everybody who gets the same ones."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from engine.decide import ANYWHERE, Context, in_context
-from engine.message_index import chosen
+from edge.recent import Recent
+from engine.decide import ANYWHERE, Context, fitting
 from engine.table import OrgTable, PreparedMessage
 
 MOST_BYTES: Final = 8 * 1024 * 1024
-MOST_PLACES: Final = 2_048
-_LONGEST_PLACE: Final = 512
-_FIXED_BYTES: Final = 700
+_FIXED_BYTES: Final = 900
 
 
 class Listing:
-    """The messages of a table for which `given` has a bit. `pieces`: their JSON with commas, which is not joined: what
+    """The messages at these places of a table, in order. `pieces`: their JSON with commas, which is not joined: what
     many people get differs, but is made of the same pieces. `body_bytes`: all of them together.
+
+    `table`: the number of the latest in which they are known to say the same.
     """
 
-    __slots__ = ("body_bytes", "etag", "pieces", "size_bytes")
+    __slots__ = ("body_bytes", "etag", "pieces", "table")
 
-    def __init__(self, table: OrgTable, given: int) -> None:
-        messages = chosen(table.messages, given)
+    def __init__(self, table: OrgTable, places: Sequence[int]) -> None:
+        all_messages = table.messages
+        messages = [all_messages[place] for place in places]
         self.etag = etag_of(messages).encode()
         self.pieces = [prepared.further for prepared in messages]
         if messages:
             self.pieces[0] = messages[0].message.json
         self.body_bytes = sum(map(len, self.pieces))
-        self.size_bytes = _FIXED_BYTES + 8 * len(self.pieces) + len(table.messages) // 7
+        self.table = table.number
 
 
 class Listings:
-    """The latest to be asked for, bounded in bytes, and what was left of people's messages where they were.
+    """The latest to be asked for, bounded in bytes. One outlives its table if the next changes none of its messages.
 
-    A table is known here by its number: nothing keeps one that is not in use any more.
+    A table is known here by numbers: nothing keeps one that is not in use any more.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[tuple[int, int], Listing] = OrderedDict()
-        self._within: OrderedDict[tuple[int, int, str | None, str | None, bool], int] = OrderedDict()
+        self._kept: Recent[tuple[int, int], Listing] = Recent(most_bytes)
 
     def within(self, table: OrgTable, messages: int, context: Context) -> Listing:
-        """Those of the messages that fit the context."""
+        """Those of the messages that fit the context. The winners of slots differ from place to place, and are few."""
         if context is ANYWHERE:
-            return self.of(table, messages)
-        if context.event is not None or len(context.url or "") + len(context.screen or "") > _LONGEST_PLACE:
-            return self.of(table, in_context(table, messages, context))
-        key = (table.number, messages, context.url, context.screen, context.resolve)
-        given = self._within.get(key)
-        if given is None:
-            given = self._within[key] = in_context(table, messages, context)
-            if len(self._within) > MOST_PLACES:
-                self._within.popitem(last=False)
-        return self.of(table, given)
+            return self._of(table, messages)
+        found = fitting(table, messages, context)
+        return Listing(table, table.index.winners(found)) if context.resolve else self._of(table, found)
 
-    def of(self, table: OrgTable, given: int) -> Listing:
-        key = (table.number, given)
+    def _of(self, table: OrgTable, messages: int) -> Listing:
+        key = (table.index.number, messages)
         listing = self._kept.get(key)
-        if listing is not None:
-            self._kept.move_to_end(key)
+        if listing is not None and listing.table == table.number:
             return listing
-        listing = self._kept[key] = Listing(table, given)
-        self._bytes += listing.size_bytes
-        while self._bytes > self._most_bytes:
-            self._bytes -= self._kept.popitem(last=False)[1].size_bytes
+        if listing is not None and table.says_the_same(messages, listing.table):
+            listing.table = table.number
+            return listing
+        listing = Listing(table, table.index.places(messages))
+        self._kept.keep(key, listing, _FIXED_BYTES + 8 * len(listing.pieces) + table.index.size // 7)
         return listing
 
 

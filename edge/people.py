@@ -1,8 +1,8 @@
 """Who somebody is, as far as this edge knows: projected state, what was just acknowledged, and who they were before."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from edge.overlay import Overlay
@@ -14,6 +14,8 @@ from engine.table import OrgTable
 from wire import subjects
 from wire.codec import DecodeError
 from wire.userstate import MOST_ALIASES, UserState
+
+T = TypeVar("T")
 
 NOTHING_KNOWN = UserState()
 
@@ -60,10 +62,10 @@ class Basis:
 class Known:
     """Somebody whose rules were evaluated: what that came to, and of what it was made.
 
-    `may` is what they may get by the latest table that was asked about; `may_get` renews it.
+    `may` is what they may get by the index of messages that was asked about last; `may_get` renews it.
     """
 
-    __slots__ = ("_people", "_since_ms", "_table", "anonymous_id", "basis", "may", "person")
+    __slots__ = ("_index", "_people", "_since_ms", "anonymous_id", "basis", "may", "person")
 
     def __init__(
         self, person: Person, table: OrgTable, now_ms: int, anonymous_id: str | None, entries: Sequence[Entry]
@@ -74,7 +76,7 @@ class Known:
         self.may = NOTHING
         self._since_ms = now_ms
         self._people = table.people
-        self._table = -1
+        self._index = -1
 
     def is_current(self, table: OrgTable, now_ms: int) -> bool:
         """Whether nothing is known since that could change what the rules said, the table's own rules included."""
@@ -85,8 +87,8 @@ class Known:
     def may_get(self, table: OrgTable, now_ms: int) -> Eligible:
         """The list is made once and kept until its next change."""
         changes_ms = self.may.changes_ms
-        if self._table != table.number or (changes_ms is not None and now_ms >= changes_ms):
-            self.may, self._table = eligible(table, self.person, now_ms), table.number
+        if self._index != table.index.number or (changes_ms is not None and now_ms >= changes_ms):
+            self.may, self._index = eligible(table, self.person, now_ms), table.index.number
         return self.may
 
     def size_bytes(self, table: OrgTable) -> int:
@@ -96,9 +98,8 @@ class Known:
 
 
 class Read(NamedTuple):
-    """`names`: the subjects that make up a person, theirs first; `laid`: by subject."""
+    """`laid`: what is laid over each of the subjects that make up a person, theirs first; `entries`: of the same."""
 
-    names: Sequence[str]
     entries: Sequence[Entry]
     laid: Mapping[str, Sequence[Laid]]
 
@@ -124,12 +125,12 @@ class People:
         return self._evaluate(who, entry, table, now_ms, verified=verified)
 
     def _evaluate(self, who: Who, entry: Entry, table: OrgTable, now_ms: int, *, verified: bool) -> Known | None:
-        names = self._names(who)
-        entries = [entry, *(self._users.peek((who.org_id, name)) for name in names[1:])]
+        laid = self._laid(who)
+        entries = [entry, *(self._users.peek((who.org_id, name)) for name in list(laid)[1:])]
         there = [each for each in entries if each is not None and each.encoded is not None]
-        if len(there) < len(names):
+        if len(there) < len(laid):
             return None
-        state = self.state(who, Read(names, there, self._laid(who.org_id, names)), table.features)
+        state = self.state(who, Read(there, laid), table.features)
         if state is None:
             return None
         somebody = person(table, state, {}, now_ms, verified=verified)
@@ -137,14 +138,16 @@ class People:
         self._users.remember((who.org_id, who.subject), known, known.size_bytes(table))
         return known
 
-    async def read(self, who: Who) -> "Read | None":
-        """What somebody's state is made of; None: it cannot be known now."""
-        names = self._names(who)
+    async def read(self, who: Who, then: "Callable[[Read | None], T]") -> T:
+        """What `then` makes of what somebody's state is made of; None: that cannot be known now. See `Users.ask`."""
         # Taken before the states are read: what leaves the overlay meanwhile may be missing in what was read.
-        laid = self._laid(who.org_id, names)
-        entries = await self._users.get(who.org_id, names)
-        there = [entry for entry in entries if entry is not None]
-        return Read(names, there, laid) if len(there) == len(names) else None
+        laid = self._laid(who)
+
+        def of(entries: list[Entry | None]) -> T:
+            there = [entry for entry in entries if entry is not None]
+            return then(Read(there, laid) if len(there) == len(laid) else None)
+
+        return await self._users.ask(who.org_id, list(laid), of)
 
     def state(self, who: Who, read: "Read", features: FeatureIndex) -> UserState | None:
         """The state of a user, an anonymous visitor, or both as one; None: it cannot be decoded.
@@ -152,35 +155,35 @@ class People:
         `features`: of which the acknowledged events count too.
         """
         try:
-            states = {name: entry.state() for name, entry in zip(read.names, read.entries, strict=True)}
+            states = {name: entry.state() for name, entry in zip(read.laid, read.entries, strict=True)}
         except DecodeError as error:
             note_unreadable((who.org_id, who.subject), error)
             return None
-        return as_one(read.names, states, read.laid, features, 0 if who.present is None else 1)
+        return as_one(states, read.laid, features, 0 if who.present is None else 1)
 
-    def _names(self, who: Who) -> list[str]:
-        """Whose states make up the person: theirs, their device's, and of those whom they have just claimed."""
-        present = [] if who.present is None else [who.present]
-        claimed = self._overlay.claims((who.org_id, who.subject))[:MOST_ALIASES]
-        return [who.subject, *map(subjects.anonymous, dict.fromkeys([*present, *claimed]))]
-
-    def _laid(self, org_id: UUID, names: Iterable[str]) -> dict[str, list[Laid]]:
-        return {name: self._overlay.events((org_id, name)) for name in names}
+    def _laid(self, who: Who) -> dict[str, list[Laid]]:
+        """What is laid over each of those whose states make up the person: theirs, their device's, and of those whom
+        they have just claimed."""
+        org_id, events = who.org_id, self._overlay.events
+        laid = {who.subject: events((org_id, who.subject))}
+        claimed = self._overlay.claims((org_id, who.subject))[:MOST_ALIASES] if laid[who.subject] else []
+        for visitor in claimed if who.present is None else [who.present, *claimed]:
+            name = subjects.anonymous(visitor)
+            laid[name] = events((org_id, name))
+        return laid
 
 
 def as_one(
-    names: Sequence[str],
-    states: Mapping[str, UserState],
-    laid: Mapping[str, Iterable[Laid]],
-    features: FeatureIndex,
-    present: int,
+    states: Mapping[str, UserState], laid: Mapping[str, Iterable[Laid]], features: FeatureIndex, present: int
 ) -> UserState:
-    """The first of `names`, with what was laid over, united with the others unless they are contained already.
+    """The first of `states`, with what was laid over, united with the others unless they are contained already.
 
     The first `present` of the others come whatever the user has claimed.
     """
-    subject = names[0]
-    absorbed, joining = _visitors(states[subject], names[1:], present)
+    subject, *visitors = states
+    if not visitors:
+        return with_events(states[subject], laid[subject], features)
+    absorbed, joining = _visitors(states[subject], visitors, present)
     person = with_events(states[subject], chain.from_iterable(laid[name] for name in (subject, *absorbed)), features)
     for visitor in joining:
         person = union(person, with_events(states[visitor], laid[visitor], features))

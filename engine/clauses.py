@@ -1,8 +1,8 @@
 """One comparison → a Python test of one value. Types are strict: a value of another type never matches."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from math import isfinite
+from typing import Final, TypeVar
 
 from engine.patterns import text_test
 from wire.literals import Version, moment_ms, version_parts
@@ -13,6 +13,8 @@ Fields = Mapping[str, object]
 ValueTest = Callable[[object], bool]
 
 _Parsed = TypeVar("_Parsed")
+
+_HOLD_TEXT: Final = frozenset({str, list, tuple})
 
 
 def compile_clause(compare: Compare) -> Callable[[Fields], bool]:
@@ -62,7 +64,7 @@ def _ordering(op: str, operand: Scalar) -> ValueTest:
 def number(value: object) -> float | None:
     """Numbers are doubles; what a double cannot hold is not a number. Neither are true and false."""
     if type(value) is float:
-        return value if math.isfinite(value) else None
+        return value if isfinite(value) else None
     if type(value) is int:
         try:
             return float(value)
@@ -111,14 +113,10 @@ def _one_of(operands: Iterable[Scalar]) -> ValueTest:
 
 
 def _contains(operand: Scalar) -> ValueTest:
+    if isinstance(operand, str):
+        return lambda value: type(value) in _HOLD_TEXT and operand in value  # type: ignore[operator]
     is_operand = _one_of((operand,))
-
-    def test(value: object) -> bool:
-        if type(value) is str:
-            return isinstance(operand, str) and operand in value
-        return isinstance(value, list | tuple) and any(map(is_operand, value))
-
-    return test
+    return lambda value: isinstance(value, list | tuple) and any(map(is_operand, value))
 
 
 def _if_text(test: Callable[[str], bool]) -> ValueTest:

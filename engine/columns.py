@@ -26,22 +26,29 @@ class Asked(NamedTuple):
     if_true: int
 
 
-Window = tuple[int, int, int, int]
-"""(the moment of a ring that opens it, from 0; its length in ms; mask while it is shut; mask while it is open)."""
+class Scale(NamedTuple):
+    """Values that have an order: how one is read, None for what is none; the least that is more than another one."""
+
+    read: Callable[[object], Any]
+    after: Callable[[Any], Any]
+
+
+Window = tuple[int, int, int, int, int]
+"""(the moment of a ring that opens it, from 0; its length in ms; mask while it is shut, while it is open, both)."""
 
 ReadLookup = tuple[str, Callable[[object], Any], int, Sequence[Any], Sequence[int], Sequence[Window]]
-"""(trait; how it is read; what is said where that gives None; marks; what is said before, at, after each; windows)."""
+"""(trait; how it is read; what is said where that gives None; edges; what is said from each on; windows)."""
 
 RingLookup = tuple[str, Sequence[int], Sequence[Window]]
 """(feature id; what so many moments say, the last: or more; windows, those that need fewer moments first)."""
 
 
-def read_lookup(name: str, read: Callable[[object], Any], asked: Sequence[Asked]) -> Steps[ReadLookup]:
+def read_lookup(name: str, scale: Scale, asked: Sequence[Asked]) -> Steps[ReadLookup]:
     """Of clauses about moments, or about versions. Raises ValueError for what `parse_rule` would have refused."""
     moving = [each for each in asked if each.asks.op in MOVING_OPS]
-    marks, said = yield from ranges([each for each in asked if each.asks.op not in MOVING_OPS], read)
-    windows = [(0, length_ms(each.asks.value) + 1, each.if_false, each.if_true) for each in moving]
-    return name, read, said_if(asked), marks, said, windows
+    edges, said = yield from ranges([each for each in asked if each.asks.op not in MOVING_OPS], scale)
+    windows = [_window(each, 0, length_ms(each.asks.value)) for each in moving]
+    return name, scale.read, said_if(asked), edges, said, windows
 
 
 def ring_lookup(feature_id: str, asked: Sequence[Asked]) -> Steps[RingLookup]:
@@ -52,20 +59,22 @@ def ring_lookup(feature_id: str, asked: Sequence[Asked]) -> Steps[RingLookup]:
             yield
         said.append(_counted(asked, moments) if moments in wanted else said[-1])
     windows = [
-        (each.asks.times - 1, each.asks.within_ms + 1, each.if_false, each.if_true)
-        for each in asked
-        if each.asks.within_ms is not None
+        _window(each, each.asks.times - 1, each.asks.within_ms) for each in asked if each.asks.within_ms is not None
     ]
     return feature_id, said, sorted(windows)
 
 
-def ranges(
-    asked: Sequence[Asked], read: Callable[[object], Any], constant: int = 0
-) -> Steps[tuple[Sequence[Any], Sequence[int]]]:
-    """The operands in order, and what is said before, at and after each; `constant` is said everywhere."""
+def _window(each: Asked, nth: int, length_ms: int) -> Window:
+    return nth, length_ms + 1, each.if_false, each.if_true, each.if_false | each.if_true
+
+
+def ranges(asked: Sequence[Asked], scale: Scale, constant: int = 0) -> Steps[tuple[Sequence[Any], Sequence[int]]]:
+    """(edges: each operand and what comes right after it, in order; what is said before the first edge and from each
+    on). `constant` is said everywhere."""
     yield
     for each in asked:
         value_test(each.asks.op, each.asks.value)
+    read = scale.read
     marks = sorted({read(each.asks.value) for each in asked})
     places = {mark: 2 * place + 1 for place, mark in enumerate(marks)}
     tests = [(ORDERS[each.asks.op], places[read(each.asks.value)], each.if_false, each.if_true) for each in asked]
@@ -77,7 +86,7 @@ def ranges(
         for order, mark, if_false, if_true in tests:
             mask |= if_true if order(place, mark) else if_false
         said.append(mask)
-    return marks, said
+    return [edge for mark in marks for edge in (mark, scale.after(mark))], said
 
 
 def said_if(asked: Sequence[Asked], so: Collection[Hashable] = ()) -> int:

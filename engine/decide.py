@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine import caps
-from engine.message_index import MessageIndex, bits, chosen
+from engine.message_index import MessageIndex, bits
 from engine.table import OrgTable, PreparedMessage
 from wire.userstate import Seen, UserState
 
@@ -36,8 +36,7 @@ class Occasion:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Where somebody is and what just happened there; None: not said. `resolve` keeps the winner of each slot."""
 
     url: str | None = None
@@ -101,13 +100,16 @@ def _withholding(index: MessageIndex, seen: Mapping[str, Seen], now_ms: int) -> 
     for message_id, what in seen.items():
         capped = index.capped.get(message_id)
         if capped is not None and caps.withheld(capped.cap, what, now_ms) is not None:
-            withholding[capped.id] = what._replace(recent_ms=what.recent_ms[: capped.cap.max_impressions or 1])
+            most = capped.cap.max_impressions or 1
+            is_short = len(what.recent_ms) <= most
+            withholding[capped.id] = what if is_short else what._replace(recent_ms=what.recent_ms[:most])
     return withholding or NOTHING_SEEN
 
 
 def decide(table: OrgTable, person: Person, context: Context, now_ms: int) -> list[PreparedMessage]:
     """The messages given now, the winner of a slot first."""
-    return chosen(table.messages, in_context(table, eligible(table, person, now_ms).messages, context))
+    messages = table.messages
+    return [messages[place] for place in in_context(table, eligible(table, person, now_ms).messages, context)]
 
 
 def eligible(table: OrgTable, person: Person, now_ms: int) -> Eligible:
@@ -122,8 +124,14 @@ def eligible(table: OrgTable, person: Person, now_ms: int) -> Eligible:
     return Eligible(messages, _earliest((person.changes_ms, live.until_ms, free_ms)))
 
 
-def in_context(table: OrgTable, messages: int, context: Context) -> int:
-    """Those of the messages whose trigger fits; with `resolve` only the winner of each slot.
+def in_context(table: OrgTable, messages: int, context: Context) -> list[int]:
+    """The places of those whose trigger fits, in order; with `resolve` only of the winner of each slot."""
+    found = fitting(table, messages, context)
+    return table.index.winners(found) if context.resolve else table.index.places(found)
+
+
+def fitting(table: OrgTable, messages: int, context: Context) -> int:
+    """Those of the messages whose trigger fits.
 
     What the context says must match. What it does not say is left to the device, but cannot win a slot.
     """
@@ -140,7 +148,7 @@ def in_context(table: OrgTable, messages: int, context: Context) -> int:
         messages = _fitting_event(table, messages, event)
     elif resolve:
         messages &= ~index.with_event
-    return index.winners(messages) if resolve else messages
+    return messages
 
 
 def _within_caps(index: MessageIndex, messages: int, seen: Mapping[str, Seen], now_ms: int) -> tuple[int, int | None]:
@@ -160,7 +168,7 @@ def _fitting_event(table: OrgTable, messages: int, event: Occasion) -> int:
     index = table.index
     messages &= ~index.with_event | index.for_event(event.type)
     for bit in bits(messages & index.with_where):
-        where = table.messages[bit.bit_length() - 1].trigger.where
+        where = table.messages[index.size - bit.bit_length()].trigger.where
         if where is not None and not where(event.properties):
             messages &= ~bit
     return messages

@@ -9,7 +9,6 @@ from itertools import takewhile
 from typing import Final, Literal
 
 from engine.decide import Context, Person, eligible, in_context, person, verdict
-from engine.message_index import chosen
 from engine.rules import Membership
 from engine.table import OrgTable, PreparedMessage, Trigger
 from wire.userstate import UserState
@@ -61,7 +60,7 @@ def explain(
     Raises KeyError for a message that the table does not have.
     """
     prepared = table.by_id[message_id]
-    context = replace(context, resolve=False)
+    context = context._replace(resolve=False)
     somebody = person(table, state, {}, now_ms)
     checks = [Check("status", status)]
     for name, alone in _alone(prepared):
@@ -123,7 +122,7 @@ def _slot_check(table: OrgTable, prepared: PreparedMessage, state: UserState, co
     """Whether one that comes first is given too. Others count only where all that they wait for is said to be there."""
     before = takewhile(lambda other: other is not prepared, table.messages)
     rivals = {other.message.id for other in before if other.message.slot == prepared.message.slot}
-    winners = _winners(table, rivals, state, replace(context, resolve=True), now_ms)
+    winners = _winners(table, rivals, state, context._replace(resolve=True), now_ms)
     _, now = next(winners)
     changes_ms = next((at_ms for at_ms, then in winners if (then is None) != (now is None)), None)
     return Check("slot", OUTRANKED if now else None, changes_ms, outranked_by=now)
@@ -136,8 +135,8 @@ def _winners(
     at_ms = now_ms
     for _ in range(_MOST_STEPS if rivals else 1):
         may = eligible(table, person(table, state, {}, at_ms), at_ms)
-        given = chosen(table.messages, in_context(table, may.messages, context))
-        yield at_ms, next((one.message.id for one in given if one.message.id in rivals), None)
+        given = (table.messages[place].message.id for place in in_context(table, may.messages, context))
+        yield at_ms, next((message_id for message_id in given if message_id in rivals), None)
         if may.changes_ms is None:
             return
         at_ms = may.changes_ms

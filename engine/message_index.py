@@ -1,12 +1,12 @@
 """The messages of an org as bits, so that deciding about all of them takes a few operations on whole numbers.
 
-Bit n stands for the n-th message in the order in which they win a slot.
+The one that wins a slot before all others has the highest bit: the first of many is found by the length of a number.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import compress
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from itertools import compress, count
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.steps import Steps
 from wire.bundle import FrequencyCap
@@ -14,16 +14,15 @@ from wire.bundle import FrequencyCap
 if TYPE_CHECKING:
     from engine.table import PreparedMessage
 
-T = TypeVar("T")
-
 MESSAGES_A_STEP: Final = 32
 _MOST_TEXTS: Final = 256
 _LONGEST_TEXT: Final = 512
 """Of URLs and screens up to this length, what they fit is remembered."""
 
 _SPARSE: Final = 20
-"""Where fewer than one of so many are chosen, it is quicker to go from bit to bit than over all items."""
+"""Where fewer than one of so many is chosen, it is quicker to go from bit to bit than over all places."""
 
+_NUMBERS: Final = count()
 _IS_ONE: Final = bytes.maketrans(b"01", b"\0\1")
 
 
@@ -75,8 +74,9 @@ class _TextIndex:
         """The messages of `among` that ask for another text."""
         tested, misfits = self._known.get(text, (0, 0))
         asked = among & self.mask
-        if asked & ~tested:
-            for bit in bits(asked & ~tested):
+        untested = asked & ~tested
+        if untested:
+            for bit in bits(untested):
                 if not self._tests[bit](text):
                     misfits |= bit
             if len(text) <= _LONGEST_TEXT:
@@ -90,13 +90,16 @@ class _TextIndex:
 
 
 class MessageIndex:
-    """Made by `indexing`.
+    """Made by `indexing`. A message's place is its number in the order in which they win, its bit counts from the end.
 
+    `number`: no other index of this process has it. `size`: how many messages there are.
     `stateful`: what deciding about takes more than the message itself; `targeted`: what depends on who somebody is.
     `capped`: by message id. `with_where`: those whose event trigger has conditions.
     """
 
-    def __init__(self, audiences: int) -> None:
+    def __init__(self, size: int, audiences: int) -> None:
+        self.number = next(_NUMBERS)
+        self.size = size
         self.stateful = 0
         self.targeted = 0
         self.capped: dict[str, Capped] = {}
@@ -106,8 +109,7 @@ class MessageIndex:
         self.with_where = 0
         self._by_event: dict[str, int] = {}
         self._slots: dict[str, int] = {}
-        self._slot_of: list[str] = []
-        self._not_rivals: dict[str, int] = {}
+        self._outside_slot: list[int] = []
         self._windows: list[tuple[int, float, float]] = []
         self._always = 0
         self._live = Live(0, 0, 0)
@@ -144,43 +146,48 @@ class MessageIndex:
         """The messages that wait for such an event."""
         return self._by_event.get(event_type, 0)
 
-    def winners(self, given: int) -> int:
-        """Of each slot the first."""
-        if len(self._slots) <= given.bit_count():
-            return self._first_of_all_slots(given)
-        winners, slot_of, not_rivals = 0, self._slot_of, self._not_rivals
-        while given:
-            first = given & -given
-            winners |= first
-            given &= not_rivals[slot_of[first.bit_length() - 1]]
-        return winners
+    def bit(self, place: int) -> int:
+        return 1 << self.size - 1 - place
 
-    def _first_of_all_slots(self, given: int) -> int:
-        """The same, quicker where there are few slots."""
-        winners = 0
-        for slot in self._slots.values():
-            in_it = given & slot
-            winners |= in_it & -in_it
+    def places(self, messages: int) -> list[int]:
+        """Of each of the messages, in order."""
+        if messages.bit_count() * _SPARSE > self.size:
+            return list(compress(range(self.size), f"{messages:0{self.size}b}".encode().translate(_IS_ONE)))
+        places, size = [], self.size
+        while messages:
+            length = messages.bit_length()
+            places.append(size - length)
+            messages ^= 1 << length - 1
+        return places
+
+    def winners(self, messages: int) -> list[int]:
+        """Of each slot the place of the first, in order."""
+        winners, size, outside_slot = [], self.size, self._outside_slot
+        while messages:
+            first = size - messages.bit_length()
+            winners.append(first)
+            messages &= outside_slot[first]
         return winners
 
 
 def indexing(messages: Sequence["PreparedMessage"], audiences: int) -> Steps[MessageIndex]:
     """`messages` in the order in which they win a slot; `audiences`: how many bits their masks have."""
-    index = MessageIndex(audiences)
+    index = MessageIndex(len(messages), audiences)
     for place, prepared in enumerate(messages):
         if place % MESSAGES_A_STEP == 0:
             yield
-        _add(index, prepared, 1 << place)
+        _add(index, prepared, index.bit(place))
     needing, excluding = index._needing, index._excluding
     index._barred = [_Barred(needing[at : at + 8], excluding[at : at + 8]) for at in range(0, audiences, 8)]
-    index._not_rivals = {slot: ~mask for slot, mask in index._slots.items()}
+    everything = (1 << len(messages)) - 1
+    outside = {slot: everything ^ mask for slot, mask in index._slots.items()}
+    index._outside_slot = [outside[prepared.message.slot] for prepared in messages]
     return index
 
 
 def _add(index: MessageIndex, prepared: "PreparedMessage", bit: int) -> None:
     message, trigger = prepared.message, prepared.trigger
     index._slots[message.slot] = index._slots.get(message.slot, 0) | bit
-    index._slot_of.append(message.slot)
     if message.starts_ms is None and message.ends_ms is None:
         index._always |= bit
     else:
@@ -190,10 +197,10 @@ def _add(index: MessageIndex, prepared: "PreparedMessage", bit: int) -> None:
     index.targeted |= bit if prepared.is_targeted else 0
     if message.cap is not None:
         index.capped[message.id] = Capped(message.id, bit, message.cap)
-    for audience in places(prepared.audience | prepared.trigger_audience):
-        index._needing[audience] |= bit
-    for audience in places(prepared.excluded):
-        index._excluding[audience] |= bit
+    for audience in bits(prepared.audience | prepared.trigger_audience):
+        index._needing[audience.bit_length() - 1] |= bit
+    for audience in bits(prepared.excluded):
+        index._excluding[audience.bit_length() - 1] |= bit
     if trigger.url is not None:
         index.urls.add(bit, trigger.url)
     if trigger.screen is not None:
@@ -210,20 +217,3 @@ def bits(mask: int) -> Iterator[int]:
         lowest = mask & -mask
         yield lowest
         mask ^= lowest
-
-
-def places(mask: int) -> list[int]:
-    """The number of each bit, the lowest first."""
-    found = []
-    while mask:
-        lowest = mask & -mask
-        found.append(lowest.bit_length() - 1)
-        mask ^= lowest
-    return found
-
-
-def chosen(items: Sequence[T], mask: int) -> list[T]:
-    """The items for which the mask has a bit, in order."""
-    if mask.bit_count() * _SPARSE < len(items):
-        return [items[place] for place in places(mask)]
-    return list(compress(items, f"{mask:b}"[::-1].encode().translate(_IS_ONE)))

@@ -1,6 +1,6 @@
 """Which audiences hold for a customer now, and when that next changes."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from operator import or_
@@ -62,8 +62,7 @@ class Membership:
         mask |= self._said_by_reads(traits, now_ms, openings) | self._said_by_rings(rings, now_ms, openings)
         openings = self._that_matter(mask, openings)
         held = self._held(mask, openings, now_ms)
-        turns_ms = {at_ms for opens_ms, shuts_ms, _ in openings for at_ms in (opens_ms, shuts_ms)}
-        moments = sorted(at_ms for at_ms in turns_ms if at_ms > now_ms)
+        moments = sorted({at_ms for opening in openings for at_ms in opening[:2] if at_ms > now_ms})
         for at_ms in moments[:MOST_LOOKS]:
             if self._held(mask, openings, at_ms) != held:
                 return held, at_ms
@@ -74,7 +73,8 @@ class Membership:
         for name, known, other, said_by in self._values:
             value = get(name)
             if value is None or type(value) is str:
-                mask |= known.get(value, other) or said_by(value)
+                said = known.get(value, other)
+                mask |= said_by(value) if said is None else said
             else:
                 mask |= said_by(value)
         return mask
@@ -88,12 +88,12 @@ class Membership:
     def _said_by_reads(self, traits: Fields, now_ms: int, openings: list[Opening]) -> int:
         """What dates and versions say. A window that is open, or will be, says nothing yet and joins the openings."""
         mask, get = 0, traits.get
-        for name, read, unread, marks, ranges, windows in self._reads:
+        for name, read, unread, edges, ranges, windows in self._reads:
             at = read(get(name))
             if at is None:
                 mask |= unread
                 continue
-            mask |= ranges[bisect_left(marks, at) + bisect_right(marks, at)]
+            mask |= ranges[bisect_right(edges, at)]
             for window in windows:
                 shuts_ms = at + window[1]
                 if shuts_ms > now_ms:
@@ -112,7 +112,7 @@ class Membership:
             count = len(ring)
             mask |= counts[count] if count < len(counts) else counts[-1]
             for window in windows:
-                nth, length_ms, if_shut, _ = window
+                nth, length_ms, if_shut, _, _ = window
                 if nth >= count:
                     break
                 shuts_ms = ring[nth] + length_ms
@@ -125,10 +125,10 @@ class Membership:
     def _that_matter(self, mask: int, openings: Iterable[Opening]) -> list[Opening]:
         """Without the windows whose gates are shut anyhow, or offered what they offer."""
         decided = mask | (mask & self._shuts) << self._width
-        return [each for each in openings if decided | each[2][2] | each[2][3] != decided]
+        return [opening for opening in openings if decided | opening[2][4] != decided]
 
     def _held(self, mask: int, openings: Iterable[Opening], at_ms: int) -> int:
-        for opens_ms, shuts_ms, (_, _, if_shut, if_open) in openings:
+        for opens_ms, shuts_ms, (_, _, if_shut, if_open, _) in openings:
             mask |= if_open if opens_ms <= at_ms < shuts_ms else if_shut
         opened = self._opened(mask)
         for links in self._links:

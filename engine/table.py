@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import count
 from typing import Final, NamedTuple
@@ -22,6 +22,7 @@ PropertiesTest = Callable[[Mapping[str, object]], bool]
 
 
 _RULES_A_STEP: Final = 16
+_MOST_EDITS: Final = 64
 _NUMBERS: Final = count()
 
 
@@ -68,13 +69,25 @@ class PreparedMessage:
         return bool(self.audience_id or message.exclude_audience_ids or self.trigger.audience_id)
 
 
+class Edit(NamedTuple):
+    """Which messages say something else since the table of this number, and are decided about as before."""
+
+    table: int
+    messages: int
+
+
+NO_EDITS: Final[tuple[Edit, ...]] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class OrgTable:
     """All that is needed to decide for one org. `messages`: the one that wins a slot first; `index` has them as bits.
 
-    `capped`: the ids and caps of those that have one. `number`: no other table of this process has it. `people`: the
-    same number in tables by which the same is known of people: they have the same rules and caps.
+    `number`: no other table of this process has it, and later ones have greater ones. `people`: the same number in
+    tables by which the same is known of people: they have the same rules and caps. `capped`: those caps.
     `rules`: the JSON of each audience's rule, and what it means.
+    `edits`: the latest, oldest first; all since the table `edits_since`. Tables between which no more than that lies
+    have the same index.
     """
 
     version: Version
@@ -88,7 +101,15 @@ class OrgTable:
     index: MessageIndex
     capped: frozenset[tuple[str, FrequencyCap]]
     people: int
-    number: int = field(default_factory=lambda: next(_NUMBERS))
+    number: int
+    edits: tuple[Edit, ...]
+    edits_since: int
+
+    def says_the_same(self, messages: int, since: int) -> bool:
+        """Whether none of the messages was edited since the table of that number, which has the same index."""
+        if not self.edits_since <= since <= self.number:
+            return False
+        return not any(edit.messages & messages for edit in self.edits if edit.table > since)
 
 
 class ParsedRule(NamedTuple):
@@ -124,12 +145,31 @@ def preparing_table(
         raise TableError(f"{len(by_id)} messages where the manifest says {manifest.message_count}")
     features = yield from _checking_features(manifest.features, parsed, before)
     messages = yield from _sorting(list(by_id.values()))
-    index = yield from indexing(messages, len(membership.ids))
-    version, keys, settings = manifest.version, manifest.keys, manifest.settings
+    number = next(_NUMBERS)
+    edited = yield from _finding_edits(messages, membership, before)
+    if before is None or edited is None:
+        index, edits, edits_since = (yield from indexing(messages, len(membership.ids))), NO_EDITS, number
+    else:
+        index, (edits, edits_since) = before.index, _and_edit(before, Edit(number, edited))
     capped = yield from _capped(index, before)
     is_alike = before is not None and before.membership is membership and before.capped is capped
-    people = before.people if before and is_alike else next(_NUMBERS)
-    return OrgTable(version, keys, settings, parsed, membership, features, messages, by_id, index, capped, people)
+    people = before.people if before and is_alike else number
+    return OrgTable(
+        manifest.version,
+        manifest.keys,
+        manifest.settings,
+        parsed,
+        membership,
+        features,
+        messages,
+        by_id,
+        index,
+        capped,
+        people,
+        number,
+        edits,
+        edits_since,
+    )
 
 
 def _parsing(bundles: Mapping[str, Bundle], known: Mapping[str, ParsedRule]) -> Steps[dict[str, ParsedRule]]:
@@ -176,13 +216,42 @@ def _preparing_messages(
                 yield
             earlier = known.get(message.id)
             if earlier is None or (earlier.message is not message and earlier.message != message):
-                new = _prepare_message(message, bundle, membership, _prepare_trigger(message))
+                new = _prepare_message(message, bundle, membership, _renewed_trigger(message, earlier))
             elif has_same_bits and earlier.audience_id == _audience_id(bundle):
                 new = earlier
             else:
                 new = _prepare_message(earlier.message, bundle, membership, earlier.trigger)
             prepared[message.id] = new
     return prepared
+
+
+def _finding_edits(
+    messages: Sequence[PreparedMessage], membership: Membership, before: OrgTable | None
+) -> Steps[int | None]:
+    """Those that differ from the earlier table's; None where it takes another index to decide about them."""
+    if before is None or membership is not before.membership or len(messages) != len(before.messages):
+        return None
+    edited = 0
+    for place, (new, old) in enumerate(zip(messages, before.messages, strict=True)):
+        if place % MESSAGES_A_STEP == 0:
+            yield
+        if new is not old:
+            if not _is_decided_alike(new, old):
+                return None
+            edited |= before.index.bit(place)
+    return edited
+
+
+def _and_edit(before: OrgTable, edit: Edit) -> tuple[tuple[Edit, ...], int]:
+    """(all edits that are kept, the table since which they are all)."""
+    edits = (*before.edits, edit) if edit.messages else before.edits
+    return (edits[1:], edits[0].table) if len(edits) > _MOST_EDITS else (edits, before.edits_since)
+
+
+def _is_decided_alike(new: PreparedMessage, old: PreparedMessage) -> bool:
+    """Whether only what they say differs."""
+    same = replace(old.message, version=new.message.version, json=new.message.json)
+    return new == replace(old, message=same, mark=new.mark, further=new.further)
 
 
 def _capped(index: MessageIndex, before: OrgTable | None) -> Steps[frozenset[tuple[str, FrequencyCap]]]:
@@ -226,6 +295,13 @@ def _prepare_message(
         blake2b(f"{message.id}:{message.version}".encode(), digest_size=8).digest(),
         b"," + message.json,
     )
+
+
+def _renewed_trigger(message: CompiledMessage, earlier: PreparedMessage | None) -> Trigger:
+    """Compared by its text, as rules are."""
+    if earlier is not None and repr(earlier.message.trigger) == repr(message.trigger):
+        return earlier.trigger
+    return _prepare_trigger(message)
 
 
 def _prepare_trigger(message: CompiledMessage) -> Trigger:

@@ -1,12 +1,13 @@
 """What the value of a trait says to all clauses that take it as it is; see `engine.columns`."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from math import inf, nextafter
 from typing import Any, Final, NamedTuple, cast
 
 from engine.clauses import number, value_test
-from engine.columns import MASKS_A_STEP, Asked, ranges, said_if
+from engine.columns import MASKS_A_STEP, Asked, Scale, ranges, said_if
 from engine.patterns import TextTest, text_test
 from engine.steps import Steps
 from wire.operands import ORDERS
@@ -20,11 +21,13 @@ _NAMING: Final = frozenset({"eq", "in"})
 _ORDERING: Final = frozenset({"gt", "gte", "lt", "lte"})
 _TESTING: Final = frozenset({"contains", "starts_with", "ends_with", "glob"})
 
+_NUMBERS: Final = Scale(number, lambda found: nextafter(found, inf))
+
 Tests = Sequence[tuple[Callable[[Any], bool], int, int]]
 """(the test, mask where it fails, mask where it holds)."""
 
-ValueLookup = tuple[str, Mapping[str | None, int], int, Callable[[object], int]]
-"""(trait; what texts say, None among them; what other texts say, 0: ask; what any value says)."""
+ValueLookup = tuple[str, Mapping[str | None, int], int | None, Callable[[object], int]]
+"""(trait; what texts say, None among them; what other texts say, None: ask; what any value but None says)."""
 
 
 class _Texts(NamedTuple):
@@ -36,20 +39,24 @@ class _Texts(NamedTuple):
 
 
 class _Numbers(NamedTuple):
-    """`known` and `other` as for texts; `ranges`: what is said besides before, at and after each of the marks."""
+    """`known` and `other` as for texts; what is said besides stands in `ranges` by `edges`, see `engine.columns`."""
 
     known: Mapping[float, int]
     other: int
-    marks: Sequence[float]
+    edges: Sequence[float]
     ranges: Sequence[int]
 
 
 class _Value:
-    def __init__(self, tests: Tests, texts: _Texts, numbers: _Numbers) -> None:
+    """`tests`: by whether they look into lists."""
+
+    def __init__(self, tests: Mapping[bool, Tests], texts: _Texts, numbers: _Numbers) -> None:
+        every = [*tests[True], *tests[False]]
         self.known = {} if texts.tests else texts.known
-        self.known[None] = _tested(tests, None)
-        self._truths = (_tested(tests, False), _tested(tests, True))
-        self._tests = tests
+        self.known[None] = _tested(every, None)
+        self._truths = (_tested(every, False), _tested(every, True))
+        self._list = _tested(tests[False], [])
+        self._list_tests = tests[True]
         self._texts = texts
         self._numbers = numbers
 
@@ -58,11 +65,10 @@ class _Value:
             return self._text_mask(value)
         if type(value) is bool:
             return self._truths[value]
-        found = number(value)
-        if found is None:
-            return _tested(self._tests, value)
-        known, other, marks, said = self._numbers
-        return known.get(found, other) | said[bisect_left(marks, found) + bisect_right(marks, found)]
+        if (found := number(value)) is not None:
+            known, other, edges, said = self._numbers
+            return known.get(found, other) | said[bisect_right(edges, found)]
+        return self._list | _tested(self._list_tests, value)
 
     def _text_mask(self, text: str) -> int:
         known, other, tests = self._texts
@@ -74,19 +80,21 @@ class _Value:
 
 def value_lookup(name: str, asked: Sequence[Asked]) -> Steps[ValueLookup]:
     """Raises ValueError for what `parse_rule` would have refused."""
-    tests = yield from _tests(asked)
+    into_lists = yield from _tests([each for each in asked if each.asks.op == "contains"])
+    others = yield from _tests([each for each in asked if each.asks.op != "contains"])
     kinds: defaultdict[str, list[Asked]] = defaultdict(list)
     for each in asked:
         kinds[_kind(each.asks)].append(each)
     named, ordered, tested = kinds["named"], kinds["ordered"], kinds["tested"]
     same = _tested((yield from _tests(kinds["same"])), "")
     on_text = said_if(ordered) | same
-    marks, said = yield from ranges(ordered, number, said_if(tested) | same)
+    edges, said = yield from ranges(ordered, _NUMBERS, said_if(tested) | same)
     known_texts, known_numbers = yield from _known(named, on_text)
     text_tests = [(_text_test(each.asks), each.if_false, each.if_true) for each in tested]
     texts = _Texts(known_texts, said_if(named) | on_text, text_tests)
-    value = _Value(tests, texts, _Numbers(known_numbers, said_if(named), marks, said))
-    return name, value.known, 0 if text_tests else texts.other, value.mask
+    numbers = _Numbers(known_numbers, said_if(named), edges, said)
+    value = _Value({True: into_lists, False: others}, texts, numbers)
+    return name, value.known, None if text_tests else texts.other, value.mask
 
 
 def _kind(compare: Compare) -> str:

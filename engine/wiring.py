@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from engine.columns import Asked, ReadLookup, RingLookup, read_lookup, ring_lookup
+from engine.columns import Asked, ReadLookup, RingLookup, Scale, read_lookup, ring_lookup
 from engine.conditions import Happened, Listed, as_moment, as_version
 from engine.gates import Clause, Gate, Gates
 from engine.steps import Steps
@@ -25,6 +25,9 @@ MOST_CLAUSES: Final = 64
 
 _WIDTH_GROWS_BY: Final = 64
 """So that one gate more or less moves no bit of another."""
+
+_MOMENTS: Final = Scale(as_moment, lambda moment_ms: moment_ms + 1)
+_VERSIONS: Final = Scale(as_version, lambda version: (*version, 0))
 
 ColumnKey = tuple[str, str, int]
 """(what is looked at, of which name, the how manieth column of it)."""
@@ -134,9 +137,9 @@ def _lookup(looked_at: str, name: str, asked: Sequence[Asked]) -> Steps[Any]:
         case "ring":
             return (yield from ring_lookup(name, asked))
         case "moment":
-            return (yield from read_lookup(name, as_moment, asked))
+            return (yield from read_lookup(name, _MOMENTS, asked))
         case "version":
-            return (yield from read_lookup(name, as_version, asked))
+            return (yield from read_lookup(name, _VERSIONS, asked))
         case _:
             return (yield from value_lookup(name, asked))
 

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import hiredis
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from structlog.typing import FilteringBoundLogger
@@ -21,6 +22,15 @@ _FIRST_WAIT_S = 0.25
 _LONGEST_WAIT_S = 5.0
 BLOCK_MARGIN_S = 5.0
 """How much longer than its BLOCK a blocking read waits for its answer."""
+
+
+class _Connection(Connection):
+    """redis-py reads by hiredis, but writes by Python, which takes a third of the time of an MGET of many keys."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        name, *rest = args
+        words = name.split() if isinstance(name, bytes) else name.encode().split()
+        return [hiredis.pack_command((*words, *rest))]
 
 
 def redis_client(url: str) -> Redis:
@@ -43,6 +53,7 @@ def _client(url: str, socket_timeout_s: float) -> Redis:
         socket_keepalive=True,
         health_check_interval=_HEALTH_CHECK_S,
         retry=Retry(NoBackoff(), 0),
+        connection_class=_Connection,  # unless the URL asks for TLS
     )
     return client
 

@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 
-from edge.users import Entry, Users
+from edge.users import Users
 from inapp.embedded import EmbeddedRedis
 from tests.support.edges import RunningEdge, edge_on
 from tests.support.polling import eventually_async
@@ -242,10 +243,12 @@ async def test_messages_are_for_shown_when_and_kept_from_audiences_that_count_ev
 async def project_what_was_shipped(
     redis: Redis, org: Publisher, edge: RunningEdge, states: dict[str, UserState]
 ) -> int:
-    """What the recorder does; returns how many events there were. `states`: what the customers become."""
+    """What the recorder does, once all is in Redis; returns how many events there were. `states`: what the customers
+    become."""
 
     async def arrived() -> bool:
-        return bool(await shipped(redis))
+        spool, batches = edge.parts.spool.id, await shipped(redis)
+        return 0 < len(edge.parts.overlay) <= len([batch for batch in batches if batch.spool == spool])
 
     await eventually_async(arrived)
     for subject, state in states.items():
@@ -441,28 +444,28 @@ async def test_a_fetch_that_was_waiting_for_a_state_while_its_rules_changed_read
     await org.publish()
     await until_given(edge, org, userId="bob")
     await edge.track(org, "viewed", userId="ada")
-    read, reads = Users.get, 0
+    ask, reads = Users.ask, 0
 
-    async def get_slowly(users: Users, *asked: Any) -> list[Entry | None]:
+    async def ask_slowly(users: Users, org_id: UUID, subjects: Any, then: Callable[[Any], Any]) -> Any:
         nonlocal reads
         reads += 1
-        states = await read(users, *asked)
+        states = await ask(users, org_id, subjects, list)
         if reads == 1:
             await org.publish()
             await until_version(edge, org)
-        return states
+        return then(states)
 
     prompt(org, happened("viewed", "eq", 0))
     viewer = prompt(org, happened("viewed"))
-    monkeypatch.setattr(Users, "get", get_slowly)
+    monkeypatch.setattr(Users, "ask", ask_slowly)
     assert await edge.fetched(org, userId="ada") == [viewer.id]
     assert reads == 2
 
 
 async def until_version(edge: RunningEdge, org: Publisher) -> None:
     async def check() -> bool:
-        table = edge.parts.bundles.table(org.org_id)
-        return table is not None and table.version.revision == org.revision
+        served = edge.parts.bundles.org(org.org_id)
+        return served is not None and served.table.version.revision == org.revision
 
     await eventually_async(check)
 

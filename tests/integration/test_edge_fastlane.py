@@ -66,7 +66,7 @@ def app_of(edge: RunningEdge) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         parts = edge.parts
-        yield {"fetch": parts.fetch, "track": parts.track, "lane": Lane(parts.fetch, parts.track)}
+        yield {"fetch": parts.fetch, "track": parts.track, "lane": parts.lane}
 
     return http_app(Health(), lifespan)
 
@@ -127,8 +127,58 @@ def requests(org: Publisher) -> dict[str, bytes]:
 async def test_both_ways_give_the_same_bytes(org: Publisher, fast: Server, slow: Server) -> None:
     await until_given(org, slow)
     for name, sent in requests(org).items():
-        for _ in range(2):
+        for _ in range(4):
             assert comparable(await fast.exchange(sent)) == comparable(await slow.exchange(sent)), name
+
+
+async def test_a_head_that_came_before_says_nothing_about_the_body(org: Publisher, fast: Server, slow: Server) -> None:
+    """What follows a known head is read anew: whoever it is about, however broken, in however many pieces."""
+    await until_given(org, slow)
+    known = post(FETCH, b'{"userId":"ada"}'.ljust(40), X_API_Key=org.key)
+    head = known[:-40]
+    for _ in range(3):
+        await fast.exchange(known)
+    for body in (
+        b'{"userId":"bob","resolve":true}',
+        b'{"userId":"new"}',
+        b'{"userId":7,"resolve":1}',
+        b'{"userId":"ada"',
+        b'\r\n\r\n{"userId":"ada"}',
+        b"[]",
+    ):
+        whole = head + body.ljust(40)
+        expected = comparable(await slow.exchange(whole))
+        for chunks in ([whole], [head, whole[-40:]], [whole[:-1], whole[-1:]], [whole + whole[:9], whole[9:]]):
+            for _ in range(3):
+                async with fast.connection() as connection:
+                    for chunk in (known, *chunks):
+                        connection.send(chunk)
+                        await asyncio.sleep(0.001)
+                    await connection.response()
+                    assert comparable(await connection.response()) == expected, (body, chunks)
+
+
+async def test_empty_lines_before_a_request_are_no_head(org: Publisher, fast: Server, slow: Server) -> None:
+    """A server must pass over them (RFC 9112, 2.2)."""
+    await until_given(org, slow)
+    other = b"\r\n\r\n" + request("GET", "/healthz")
+    for _ in range(3):
+        first = b"\r\n\r\n" + post(FETCH, b"{}".ljust(len(other) - 4), X_API_Key=org.key)
+        assert comparable(await fast.exchange(first)) == comparable(await slow.exchange(first))
+        assert comparable(await fast.exchange(other)) == comparable(await slow.exchange(other))
+
+
+async def test_a_head_that_came_before_proves_nothing_once_its_key_is_revoked(org: Publisher, fast: Server) -> None:
+    await until_given(org, fast)
+    for user in ("ada", "bob", "eve"):
+        await fast.exchange(post(FETCH, {"userId": user}, X_API_Key=org.key))
+    org.live_keys.clear()
+    await org.publish()
+
+    async def refused() -> bool:
+        return b" 401 " in (await fast.exchange(post(FETCH, {"userId": "cyd"}, X_API_Key=org.key)))
+
+    await eventually_async(refused)
 
 
 async def until_given(org: Publisher, server: Server) -> None:
@@ -145,9 +195,9 @@ async def test_pipelined_answers_come_in_order_though_the_first_has_to_wait(
     gate = asyncio.Event()
     read = People.read
 
-    async def read_slowly(people: People, who: Who) -> Read | None:
+    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
         await gate.wait()
-        return await read(people, who)
+        return await read(people, who, then)
 
     monkeypatch.setattr(People, "read", read_slowly)
     slow, hot = (post(FETCH, {"userId": user}, X_API_Key=org.key, X_Request_Id=user) for user in ("new", "ada"))
@@ -325,9 +375,9 @@ async def test_a_request_under_way_is_answered_when_the_server_is_told_to_stop(
 ) -> None:
     gate, read = asyncio.Event(), People.read
 
-    async def read_slowly(people: People, who: Who) -> Read | None:
+    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
         await gate.wait()
-        return await read(people, who)
+        return await read(people, who, then)
 
     monkeypatch.setattr(People, "read", read_slowly)
     async with (

@@ -136,6 +136,7 @@ async def test_a_get_gives_what_a_post_gives(org: Publisher, edge: RunningEdge) 
 
 async def test_health_and_metrics_tell_what_is_going_on(org: Publisher, edge: RunningEdge) -> None:
     await edge.track(org, "a", userId="ada")
+    await edge.fetch(org, userId="ada")
     ready = await edge.http.get("/readyz")
     assert ready.status_code == 200
     checks = ready.json()["checks"]
@@ -146,6 +147,7 @@ async def test_health_and_metrics_tell_what_is_going_on(org: Publisher, edge: Ru
     metrics = (await edge.http.get("/metrics")).text
     for name in ("inapp_edge_events_accepted_total", "inapp_edge_spooled_bytes", "inapp_edge_oldest_unshipped_seconds"):
         assert f"\n{name} " in metrics
+    assert "\ninapp_edge_user_cache_entries 1.0\n" in metrics
 
 
 async def test_every_route_is_documented(edge: RunningEdge) -> None:

@@ -89,7 +89,11 @@ SEEN = st.builds(
 )
 TEXTS = st.sampled_from([None, "here", "there"])
 CONTEXTS = st.builds(
-    Context, TEXTS, TEXTS, st.none() | st.builds(Occasion, st.sampled_from("ef"), st.sampled_from([{}, {"a": 1}]))
+    Context,
+    TEXTS,
+    TEXTS,
+    st.none() | st.builds(Occasion, st.sampled_from("ef"), st.sampled_from([{}, {"a": 1}])),
+    st.just(False),
 )
 
 

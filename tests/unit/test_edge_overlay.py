@@ -9,9 +9,10 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
+from edge.era import Era
 from edge.overlay import ORG_SHARE, Overlay
 from edge.people import NOTHING_KNOWN, People, Who
-from edge.users import Entry, Era, Key
+from edge.users import Entry, Key
 from engine.features import FeatureIndex
 from engine.state import with_events
 from engine.steps import finish
@@ -302,6 +303,13 @@ class TestPeople:
         state = await self.state(overlay, States(a_x=seen_once(2)), "ada", None)
         assert state is not None and state.seen[MESSAGE].impressions == 1
         assert state.traits == {"plan": "gold"}
+
+    async def test_the_device_that_asks_counts_though_its_user_may_claim_no_more(self) -> None:
+        overlay = Overlay()
+        add(overlay, 1, [claim(anonymous_id="y")])
+        ada = UserState(rev=2, aliases=frozenset(f"x{n}" for n in range(MOST_ALIASES)))
+        state = await self.state(overlay, States(u_ada=ada, a_here=seen_once(2), a_y=seen_once(1)), "ada", "here")
+        assert state is not None and state.seen[MESSAGE] == Seen(1, recent_ms=(2,))
 
     @pytest.mark.parametrize("listed", [0, 60, MOST_ALIASES])
     async def test_no_more_claims_count_than_a_user_may_have_aliases(self, listed: int) -> None:

@@ -73,7 +73,7 @@ class World:
         if known is None:
             return None
         may = known.may_get(table, now_ms).messages
-        return [each.message.id for place, each in enumerate(table.messages) if may >> place & 1]
+        return [table.messages[place].message.id for place in table.index.places(may)]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
+from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from edge.redis_server import RedisServer
@@ -16,6 +17,7 @@ from wire.userstate import Marker, UserState
 pytestmark = pytest.mark.anyio
 
 ORG = UUID(int=7)
+_SOON_S = 5
 
 
 class WatchedRedis(FakeAsyncRedis):
@@ -86,6 +88,116 @@ async def test_a_miss_joins_the_load_that_is_on_its_way(redis: WatchedRedis) -> 
     redis.gate.set()
     assert [await first, await second] == [0, 0]
     assert len(redis.reads) == 1
+
+
+async def test_a_waiter_that_is_cancelled_does_not_end_the_load_of_another(redis: WatchedRedis) -> None:
+    users = users_of(redis)
+    redis.put("u:ada", 3)
+    made: list[str] = []
+    redis.gate.clear()
+    given_up = asyncio.create_task(users.ask(ORG, ["u:ada"], lambda entries: made.append("given up")))
+    waiting = asyncio.create_task(rev(users))
+    await turns()
+    given_up.cancel()
+    await turns()
+    redis.gate.set()
+    assert await asyncio.wait_for(waiting, _SOON_S) == 3
+    assert given_up.cancelled() and made == []
+    assert len(redis.reads) == 1
+
+
+async def test_what_is_made_of_states_is_made_for_all_that_came_together_before_anybody_goes_on(
+    redis: WatchedRedis,
+) -> None:
+    users, made, gone_on = users_of(redis), list[int](), list[int]()
+
+    async def meet(*names: str) -> None:
+        await users.ask(ORG, names, lambda entries: made.append(len(entries)))
+        gone_on.append(len(made))
+
+    await asyncio.gather(meet("u:ada", "a:x"), meet("u:bob"), meet("a:x"))
+    assert (made, gone_on) == ([2, 1, 1], [3, 3, 3])
+    assert len(redis.reads) == 1
+
+
+async def test_what_is_made_of_states_in_memory_is_made_at_once(redis: WatchedRedis) -> None:
+    users = users_of(redis)
+    redis.put("u:ada", 3)
+    await rev(users)
+    asked = users.ask(ORG, ["u:ada"], lambda entries: [entry and entry.rev for entry in entries])
+    with pytest.raises(StopIteration) as done:
+        asked.send(None)
+    assert done.value.value == [3]
+
+
+async def test_who_cannot_make_anything_of_a_state_fails_alone(redis: WatchedRedis) -> None:
+    users = users_of(redis)
+
+    def fail(entries: object) -> None:
+        raise ZeroDivisionError
+
+    both = asyncio.gather(users.ask(ORG, ["u:ada"], fail), rev(users), return_exceptions=True)
+    failed, found = await asyncio.wait_for(both, _SOON_S)
+    assert isinstance(failed, ZeroDivisionError) and found == 0
+
+
+async def test_others_get_their_turn_while_many_states_arrive_together(redis: WatchedRedis) -> None:
+    users, many, arrived = users_of(redis), 300, list[int]()
+
+    async def arrive(number: int) -> None:
+        redis.put(f"u:{number}", number + 1)
+        await users.ask(ORG, [f"u:{number}"], lambda entries: arrived.extend(entry.rev for entry in entries if entry))
+
+    redis.gate.clear()
+    asking = [asyncio.create_task(arrive(number)) for number in range(many)]
+    await turns()
+    redis.gate.set()
+    seen_between = set()
+    while len(arrived) < many:
+        seen_between.add(len(arrived))
+        await asyncio.sleep(0)
+    await asyncio.gather(*asking)
+    assert len(redis.reads) == 1 and len(seen_between - {0}) >= 2
+    assert arrived == list(range(1, many + 1))
+
+
+async def test_a_state_announced_while_others_of_its_batch_are_settled_is_read_again(redis: WatchedRedis) -> None:
+    """Of a large batch those that wait for their turn learn what happens meanwhile."""
+    users, many = users_of(redis), 300
+    redis.put("u:299", 1)
+
+    def first_arrived(entries: object) -> None:
+        redis.put("u:299", 2)
+        users.announce(ORG, [("u:299", 2)])
+
+    asking = [users.ask(ORG, ["u:0"], first_arrived), *(rev(users, f"u:{n}") for n in range(1, many))]
+    assert (await asyncio.gather(*asking))[-1] == 2
+
+
+async def test_the_size_of_the_cache_is_counted_when_somebody_asks(redis: WatchedRedis) -> None:
+    users = users_of(redis)
+    await rev(users)
+    await rev(users, "u:bob")
+    users.count_size()
+    assert REGISTRY.get_sample_value("inapp_edge_user_cache_entries") == 2
+    assert (REGISTRY.get_sample_value("inapp_edge_user_cache_bytes") or 0) > 0
+
+
+async def test_reads_are_counted_by_what_came_of_them(redis: WatchedRedis) -> None:
+    users = users_of(redis)
+    redis.put("u:ada", 3)
+    before = [loads(outcome) for outcome in ("read", "unknown", "failed", "unreadable")]
+    await asyncio.gather(rev(users), rev(users, "u:nobody"))
+    redis.stored.set(keys.user(ORG, "u:eve"), b"\xc1")
+    await rev(users, "u:eve")
+    redis.is_dead = True
+    await rev(users, "u:bob")
+    after = [loads(outcome) for outcome in ("read", "unknown", "failed", "unreadable")]
+    assert [late - early for late, early in zip(after, before, strict=True)] == [2, 1, 1, 1]
+
+
+def loads(outcome: str) -> float:
+    return REGISTRY.get_sample_value("inapp_edge_user_loads_total", {"outcome": outcome}) or 0
 
 
 async def test_what_was_read_is_not_read_again(redis: WatchedRedis) -> None:

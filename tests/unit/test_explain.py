@@ -2,7 +2,6 @@
 
 import operator
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -60,7 +59,7 @@ def test_everything_passes_exactly_where_the_message_is_given_and_wins_its_slot(
     table, state, _ = drawn
     somebody = person(table, state, {}, NOW_MS)
     given_now = {one.message.id for one in decide(table, somebody, context, NOW_MS)}
-    resolved = decide(table, somebody, replace(context, resolve=True), NOW_MS)
+    resolved = decide(table, somebody, context._replace(resolve=True), NOW_MS)
     winners = {one.message.id for one in resolved}
     first = {one.message.slot: table.messages.index(one) for one in resolved}
     for place, prepared in enumerate(table.messages):

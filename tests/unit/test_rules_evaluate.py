@@ -1,4 +1,6 @@
 from collections.abc import Mapping
+from math import nextafter
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from wire.rules import parse_rule, parse_where
 HOUR_MS = 3_600_000
 RECENT = Compare("seen", "within_last", "1h")
 NOW = "2026-03-15T12:00:00Z"
+LESS: dict[str, Any] = {"after": "before", "gt": "lt", "version_gt": "version_lt"}
 
 
 def change_of(rule: Rule, traits: Mapping[str, object], now_ms: int = NOW_MS) -> int | None:
@@ -115,3 +118,22 @@ def test_where_holds_when_all_of_its_properties_do() -> None:
 
 def test_an_empty_where_holds_for_every_event() -> None:
     assert compile_where(())({})
+
+
+@pytest.mark.parametrize(
+    ("below", "op", "operand", "above"),
+    [
+        (nextafter(0.3, 0), "gt", 0.3, nextafter(0.3, 1)),
+        (-5e-324, "gt", 0, 5e-324),
+        (2**53 - 2, "gt", 2**53 - 1, 2**53),
+        ("2026-03-15T11:59:59.999Z", "after", NOW, "2026-03-15T12:00:00.001Z"),
+        ("2.0.9.9", "version_gt", "2.1", "2.1.0.1"),
+    ],
+)
+def test_an_operand_is_told_from_its_nearest_neighbours(below: object, op: Any, operand: Any, above: object) -> None:
+    more, less = Compare("x", op, operand), Compare("x", LESS[op], operand)
+    beside: dict[str, Rule] = {"b": Compare("x", op, below), "a": Compare("x", LESS[op], above)}  # type: ignore[arg-type]
+    for others in ({}, beside):
+        membership = compile_rules({"more": more, "less": less, **others})
+        held = [held_now(membership, {"x": value}) - {"a", "b"} for value in (below, operand, above)]
+        assert held == [{"less"}, set(), {"more"}]

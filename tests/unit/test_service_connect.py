@@ -1,9 +1,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import redis.exceptions
+from redis.asyncio import Connection, Redis, SSLConnection
 from structlog.testing import capture_logs
 
 from service.connect import BLOCK_MARGIN_S, blocking_redis_client, redis_client, wait_until_ready
@@ -53,6 +55,25 @@ async def test_a_blocking_client_outwaits_its_block_and_a_plain_one_has_a_timeou
         assert blocking.connection_pool.connection_kwargs["socket_timeout"] == 10 + BLOCK_MARGIN_S
         assert 0 < plain.connection_pool.connection_kwargs["socket_timeout"] <= 5
         assert blocking.connection_pool is not plain.connection_pool
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("GET", "ü"), (b"MGET", b"a", "", "c d"), ("SET", "k", 10**20), ("EXPIRE", "k", -1.5), ("SCRIPT LOAD", "a b")],
+)
+async def test_commands_are_written_as_redis_py_writes_them(command: tuple[Any, ...]) -> None:
+    async with redis_client("redis://h:1") as client:
+        written = made_by(client).pack_command(*command)
+    assert b"".join(written) == b"".join(Connection().pack_command(*command))
+
+
+async def test_a_url_may_ask_for_tls() -> None:
+    async with redis_client("rediss://h:1") as client:
+        assert isinstance(made_by(client), SSLConnection)
+
+
+def made_by(client: Redis) -> Any:
+    return client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
 
 
 async def test_a_dependency_that_is_down_is_one_line_a_time_until_it_is_up() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.decide import Context, Occasion, Person, decide, eligible, in_context, person, verdict
-from engine.message_index import bits, chosen, places
+from engine.message_index import indexing
 from engine.steps import finish
 from engine.table import OrgTable, PreparedMessage, prepare, preparing_table
 from tests.support.org_cases import CONTEXTS, MOMENTS_MS, Rules, Targeted, message, orgs, table_of
@@ -31,7 +31,7 @@ def test_deciding_about_all_messages_agrees_with_the_verdict_on_each(
     table, state, _ = drawn
     for now_ms in (NOW_MS + ms for ms in later_ms):
         somebody = replace(person(table, state, {}, now_ms), known=kind[0], verified=kind[1])
-        context = replace(context, resolve=resolve)
+        context = context._replace(resolve=resolve)
         given_one_by_one = [
             prepared for prepared in table.messages if verdict(prepared, somebody, context, now_ms).reason is None
         ]
@@ -118,20 +118,20 @@ def test_a_large_table_is_prepared_in_many_steps() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 7, 8, 9, 64, 1_000])
-def test_chosen_are_the_items_that_have_a_bit(number: int) -> None:
-    items = list(range(number))
-    for mask in (0, (1 << number) - 1, sum(1 << place for place in items[::3]), 1 << number >> 1):
-        expected = [item for item in items if mask >> item & 1]
-        assert chosen(items, mask) == expected == places(mask) == [bit.bit_length() - 1 for bit in bits(mask)]
+def test_places_are_those_of_the_bits(number: int) -> None:
+    index = finish(indexing(of(*[Targeted(None, message(f"m{each:04d}")) for each in range(number)]).messages, 0))
+    for expected in ([], list(range(number)), list(range(0, number, 3)), list(range(0, number, 100)), [number // 2]):
+        messages = sum(index.bit(place) for place in expected if place < number)
+        assert index.places(messages) == [place for place in expected if place < number]
 
 
 def test_texts_are_remembered_without_mixing_up_who_asked() -> None:
     """A test is made only for messages in question, so what is known of a text grows as others ask."""
     here = {"url": {"op": "eq", "value": "here"}}
     org = of(Targeted(None, message("a", trigger=here)), Targeted(None, message("b", trigger=here)))
-    for among, expected in ((0b01, 0b01), (0b10, 0b10), (0b11, 0b11)):
+    for among, expected in ((0b10, [0]), (0b01, [1]), (0b11, [0, 1])):
         assert in_context(org, among, Context("here")) == expected
-        assert in_context(org, among, Context("there")) == 0
+        assert in_context(org, among, Context("there")) == []
 
 
 def test_an_event_fits_by_its_type_and_its_properties() -> None:
@@ -142,14 +142,16 @@ def test_an_event_fits_by_its_type_and_its_properties() -> None:
         Targeted(None, message("c", trigger={"eventType": "f"})),
         Targeted(None, message("d")),
     )
-    assert in_context(org, 0b1111, Context(event=Occasion("e", {}))) == 0b1001
-    assert in_context(org, 0b1111, Context(event=Occasion("e", {"a": 1}))) == 0b1011
-    assert in_context(org, 0b1111, Context(event=Occasion("g", {}))) == 0b1000
-    assert in_context(org, 0b1111, Context()) == 0b1111
-    assert in_context(org, 0b1111, Context(resolve=True)) == 0b1000
+    assert in_context(org, 0b1111, Context(event=Occasion("e", {}))) == [0, 3]
+    assert in_context(org, 0b1111, Context(event=Occasion("e", {"a": 1}))) == [0, 1, 3]
+    assert in_context(org, 0b1111, Context(event=Occasion("g", {}))) == [3]
+    assert in_context(org, 0b1111, Context()) == [0, 1, 2, 3]
+    assert in_context(org, 0b1111, Context(resolve=True)) == [3]
 
 
 def test_nobody_known_gets_only_what_depends_on_nothing() -> None:
     org = of(Targeted(None, message("a")), Targeted(AUDIENCE_IDS[0], message("b")))
-    assert eligible(org, Person(0, {}, known=False), NOW_MS).messages == 0b01
-    assert eligible(org, Person(org.membership.mask_of(AUDIENCE_IDS), {}, verified=False), NOW_MS).messages == 0b01
+    assert eligible(org, Person(0, {}, known=False), NOW_MS).messages == org.index.bit(0)
+    assert eligible(
+        org, Person(org.membership.mask_of(AUDIENCE_IDS), {}, verified=False), NOW_MS
+    ).messages == org.index.bit(0)
