@@ -46,21 +46,14 @@ REFUSED_NOW = Gauge(
 ORGS = Gauge("inapp_edge_orgs", "Orgs whose bundles are loaded", multiprocess_mode="livemax")
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What serves an org now; `bundles` by sha."""
-
-    table: OrgTable
-    manifest: Manifest
-    bundles: Mapping[str, Bundle]
-
-
 @dataclass(slots=True)
 class Org:
-    """As it is served now: by this table while the era lasts."""
+    """As it is served now. `bundles` by sha. `era`: ends when another table takes the place of this one."""
 
     id: UUID
     table: OrgTable
+    manifest: Manifest
+    bundles: Mapping[str, Bundle]
     era: Era
 
 
@@ -83,7 +76,6 @@ class Bundles:
         self._redis = redis
         self._disk = disk
         self._on_more_features = on_more_features
-        self._held: dict[UUID, Held] = {}
         self._orgs: dict[UUID, Org] = {}
         self._loads: dict[UUID, asyncio.Task[None]] = {}
         self._again: set[UUID] = set()
@@ -96,17 +88,17 @@ class Bundles:
 
     def org_ids(self) -> list[UUID]:
         """The orgs that are loaded."""
-        return list(self._held)
+        return list(self._orgs)
 
     async def load_stored(self) -> None:
         """Puts in place what is on disk."""
         for stored in await asyncio.to_thread(lambda: list(self._disk.load())):
             try:
-                held = finish(building(Manifest.decode(stored.manifest), stored.bundles, None))
+                org = finish(building(stored.org_id, Manifest.decode(stored.manifest), stored.bundles, None))
             except (DecodeError, TableError) as error:
                 log.warning("stored_bundles_unusable", org=str(stored.org_id), reason=one_line(error))
             else:
-                self._swap(stored.org_id, held)
+                self._swap(org)
 
     def org(self, org_id: UUID) -> Org | None:
         """The org when it is loaded."""
@@ -114,35 +106,35 @@ class Bundles:
 
     async def find(self, org_id: UUID) -> Org | None:
         """The org, loaded if need be; None: there is no such org. Raises OrgUnavailableError."""
-        if org_id not in self._held and not self._is_absent(org_id):
+        if org_id not in self._orgs and not self._is_absent(org_id):
             try:
                 async with asyncio.timeout(_FIND_TIMEOUT_S):
                     await asyncio.shield(self._loads.get(org_id) or self._start_load(org_id))
             except (RedisError, OSError) as error:
                 self._note_absent(org_id, one_line(error))
-        if org_id not in self._held and (absence := self._absent.get(org_id)) is not None and absence.reason:
+        if org_id not in self._orgs and (absence := self._absent.get(org_id)) is not None and absence.reason:
             raise OrgUnavailableError(absence.reason)
         return self.org(org_id)
 
     def announce(self, org_id: UUID, version: Version) -> None:
         """Somebody published: reads the manifest in the background if it concerns this edge."""
         self._absent.pop(org_id, None)
-        held = self._held.get(org_id)
-        if held is not None and (version > held.manifest.version or org_id in self.problems):
+        org = self._orgs.get(org_id)
+        if org is not None and (version > org.manifest.version or org_id in self.problems):
             self._refresh_soon(org_id)
 
     def refresh_all(self) -> None:
         """Reads every manifest anew, in the background."""
         self._absent.clear()
-        for org_id in self._held:
+        for org_id in self._orgs:
             self._refresh_soon(org_id)
 
     def want(self, org_ids: Iterable[UUID]) -> None:
         """Has `preload` load those of the orgs that are not loaded, as far as there is room, unless it is at work."""
         if self._wanted:
             return
-        room = max(_MOST_PRELOADED - len(self._held), 0)
-        self._wanted = list(islice((org_id for org_id in org_ids if org_id not in self._held), room))
+        room = max(_MOST_PRELOADED - len(self._orgs), 0)
+        self._wanted = list(islice((org_id for org_id in org_ids if org_id not in self._orgs), room))
         if self._wanted:
             self._to_preload.set()
 
@@ -160,7 +152,7 @@ class Bundles:
         """Requests get their turn in between. Gives up when Redis is away."""
         rest = iter(org_ids)
         while few := list(islice(rest, _PRELOADED_AT_ONCE)):
-            loads = [self._loads.get(org_id) or self._start_load(org_id) for org_id in few if org_id not in self._held]
+            loads = [self._loads.get(org_id) or self._start_load(org_id) for org_id in few if org_id not in self._orgs]
             if loads:
                 await asyncio.wait(loads)
             if any(map(_found_no_redis, loads)):
@@ -181,7 +173,7 @@ class Bundles:
         for org_id in list(self._unsaved):
             fresh = self._unsaved.pop(org_id)
             try:
-                await asyncio.to_thread(self._disk.save, org_id, self._held[org_id].manifest, fresh)
+                await asyncio.to_thread(self._disk.save, org_id, self._orgs[org_id].manifest, fresh)
             except BaseException:
                 self._unsaved[org_id] = fresh | self._unsaved.get(org_id, {})
                 self._to_save.set()
@@ -214,19 +206,19 @@ class Bundles:
         if data is None:
             self._note_absent(org_id)
             return
-        held = self._held.get(org_id)
+        before = self._orgs.get(org_id)
         try:
             manifest = Manifest.decode(data)
-            if held is not None and manifest.version <= held.manifest.version:
+            if before is not None and manifest.version <= before.manifest.version:
                 self._note_problem(org_id, None)
                 return
-            fresh = await self._fetch(org_id, set(manifest.bundles.values()) - set(held.bundles if held else ()))
-            new = await in_slices(building(manifest, fresh, held))
+            fresh = await self._fetch(org_id, set(manifest.bundles.values()) - set(before.bundles if before else ()))
+            org = await in_slices(building(org_id, manifest, fresh, before))
         except (ValueError, TypeError, AttributeError) as error:  # a manifest's fields may be of any type
             self._note_problem(org_id, one_line(error))
             self._note_absent(org_id, one_line(error))
             return
-        self._swap(org_id, new)
+        self._swap(org)
         self._unsaved.setdefault(org_id, {}).update(fresh)
         self._to_save.set()
 
@@ -237,18 +229,18 @@ class Bundles:
         values: Any = await self._redis.mget([keys.bundle(org_id, sha) for sha in ordered])
         return {sha: data for sha, data in zip(ordered, values, strict=True) if data is not None}
 
-    def _swap(self, org_id: UUID, held: Held) -> None:
-        before = self._held.get(org_id)
-        if before is not None and _asks_more(held.manifest, before.manifest):
-            self._on_more_features(org_id)
-        if (org := self._orgs.get(org_id)) is not None:
-            org.era.over = True
-        self._held[org_id], self._orgs[org_id] = held, Org(org_id, held.table, Era())
+    def _swap(self, org: Org) -> None:
+        org_id, before = org.id, self._orgs.get(org.id)
+        if before is not None:
+            if _asks_more(org.manifest, before.manifest):
+                self._on_more_features(org_id)
+            before.era.over = True
+        self._orgs[org_id] = org
         self._absent.pop(org_id, None)
         self._note_problem(org_id, None)
         SWAPS.inc()
-        ORGS.set(len(self._held))
-        log.info("bundles_swapped", org=str(org_id), version=str(held.manifest.version))
+        ORGS.set(len(self._orgs))
+        log.info("bundles_swapped", org=str(org_id), version=str(org.manifest.version))
 
     def _note_problem(self, org_id: UUID, reason: str | None) -> None:
         if reason is None:
@@ -262,7 +254,7 @@ class Bundles:
 
     def _note_absent(self, org_id: UUID, reason: str | None = None) -> None:
         """For a moment nobody asks again. `reason`: why it is not known whether there is such an org."""
-        if org_id in self._held:
+        if org_id in self._orgs:
             return
         self._absent[org_id] = _Absence(time.monotonic() + _ABSENT_FOR_S, reason)
         self._absent.move_to_end(org_id)
@@ -274,9 +266,9 @@ class Bundles:
         return absence is not None and absence.until_s > time.monotonic()
 
 
-def building(manifest: Manifest, given: Mapping[str, bytes], held: Held | None) -> Steps[Held]:
+def building(org_id: UUID, manifest: Manifest, given: Mapping[str, bytes], before: Org | None) -> Steps[Org]:
     """All of a manifest or nothing. Raises DecodeError or TableError, whatever is wrong with the bytes."""
-    known = held.bundles if held else {}
+    known = before.bundles if before else {}
     try:
         bundles: dict[str, Bundle] = {}
         for audience_id, sha in manifest.bundles.items():
@@ -286,8 +278,8 @@ def building(manifest: Manifest, given: Mapping[str, bytes], held: Held | None) 
             if sha not in known:
                 yield
         by_audience = {audience_id: bundles[sha] for audience_id, sha in manifest.bundles.items()}
-        table = yield from preparing_table(manifest, by_audience, held.table if held else None)
-        return Held(table, manifest, bundles)
+        table = yield from preparing_table(manifest, by_audience, before.table if before else None)
+        return Org(org_id, table, manifest, bundles, Era())
     except (DecodeError, TableError):
         raise
     except Exception as error:  # well-formed bytes that mean nonsense, in whichever way

@@ -1,9 +1,8 @@
-"""How long something holds that was found out with something else."""
+"""A time in which something holds for all of an org, and that ends for all of it at once."""
 
 
 class Era:
-    """A time in which it holds, which ends at once for all of it. `over`: not any more; `void`: not even as the best
-    there is while Redis is away."""
+    """`over`: it does not hold any more; `void`: not even as the best there is while Redis is away."""
 
     __slots__ = ("over", "void")
 

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from edge.answers import Answer
 from edge.fetch import Fetched
-from edge.lane import Call, Lane, failed, head, new_request_id
+from edge.lane import Call, Lane, answer_head, failed, new_request_id
 from service.errors import ApiError
 from service.http import INTERNAL_ERROR
 
@@ -37,7 +37,7 @@ class Fastlane(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self.lane: Lane = self.app_state["lane"]
         self.url = b""
-        self._begun = 0
+        self._messages_begun = 0
         self._in_head = self._in_message = False
         self._head_bytes = self._later_bytes = 0
         self._active_s = 0.0
@@ -52,17 +52,17 @@ class Fastlane(HttpToolsProtocol):
         is_idle = not self._in_message and not self._is_busy() and self.can_write()
         if is_idle and (self._answer_again(data) or self._call_again(data)):
             return
-        self._begun, self._head_bytes = 0, self._head_bytes + len(data)
+        self._messages_begun, self._head_bytes = 0, self._head_bytes + len(data)
         self._later_bytes += len(data) if self._in_head else 0
         super().data_received(data)
         if self._in_head and self._is_head_too_large():
             self.send_400_response("")
-        elif is_idle and self._begun == 1 and not self._in_message and isinstance(self.cycle, _Cycle):
+        elif is_idle and self._messages_begun == 1 and not self._in_message and isinstance(self.cycle, _Cycle):
             self.cycle.remember(data)
 
     def _answer_again(self, request: bytes) -> bool:
         """What answered the very same bytes."""
-        fetched = self.lane.again(request)
+        fetched = self.lane.answers.get(request)
         if fetched is None:
             return False
         self._give(fetched, new_request_id())
@@ -70,17 +70,18 @@ class Fastlane(HttpToolsProtocol):
 
     def _call_again(self, request: bytes) -> bool:
         """A request whose head came before need not be parsed; its body may be another."""
-        head_bytes = request.find(b"\r\n\r\n") + 4
-        call = self.lane.call_again(request[:head_bytes])
-        if call is None or len(request) != head_bytes + call.body_bytes:
+        again = self.lane.call_again(request)
+        if again is None:
             return False
-        body, request_id = request[head_bytes:], new_request_id()
+        call, body = again
+        request_id = new_request_id()
         begun = begin(call, body, request_id)
         if isinstance(begun, Fetched):
             self._give(begun, request_id)
-            self.lane.remember(request, begun)
+            self.lane.answers.offer(request, begun)
             return True
-        self.cycle = cycle = _Cycle(self, call, request_id, True, True)  # type: ignore[assignment]
+        cycle = _Cycle(self, call, request_id, keep_alive=True, is_first=True)
+        self.cycle = cycle  # type: ignore[assignment]
         cycle.set()
         if not cycle.answer_at_once(begun):
             self._wait_for(cycle)
@@ -98,7 +99,7 @@ class Fastlane(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """What uvicorn begins with here waits until it is known to be needed."""
-        self._begun += 1
+        self._messages_begun += 1
         self._in_head = self._in_message = True
         self._later_bytes = 0
         self.url, self.headers = b"", []
@@ -109,13 +110,13 @@ class Fastlane(HttpToolsProtocol):
         self._in_head, self._head_bytes = False, 0
         call = None
         if self.parser.get_http_version() == "1.1":
-            call = self.lane.call(self.parser.get_method(), self.url, self.headers)
+            call = self.lane.read_head(self.parser.get_method(), self.url, self.headers)
         if call is None:
             self._leave_to_uvicorn()
             return
         is_first = not self._is_busy()
         request_id = call.request_id or new_request_id()
-        cycle = _Cycle(self, call, request_id, self.parser.should_keep_alive(), is_first)
+        cycle = _Cycle(self, call, request_id, keep_alive=self.parser.should_keep_alive(), is_first=is_first)
         self.cycle = cycle  # type: ignore[assignment]
         if not is_first:
             self.flow.pause_reading()
@@ -210,14 +211,17 @@ def answer_to(error: Exception, call: Call, request_id: bytes) -> Answer:
 
 
 class _Cycle:
-    """One request that the lane answers. `is_first`: no earlier one of its connection waits for an answer."""
+    """One request that the lane answers. `is_first`: no earlier one of its connection waits for an answer.
+
+    What has no underscore is what uvicorn asks of a cycle, but for `is_first`, `begin` and `remember`.
+    """
 
     __slots__ = (
         "_begun", "_call", "_protocol", "_request_id", "_waiting", "body", "disconnected", "is_first", "keep_alive",
         "more_body", "response_complete",
     )  # fmt: skip
 
-    def __init__(self, protocol: Fastlane, call: Call, request_id: bytes, keep_alive: bool, is_first: bool) -> None:
+    def __init__(self, protocol: Fastlane, call: Call, request_id: bytes, *, keep_alive: bool, is_first: bool) -> None:
         self._protocol = protocol
         self._call = call
         self._request_id = request_id
@@ -244,11 +248,9 @@ class _Cycle:
         """`request`: all of its bytes, as they were parsed."""
         if not self._call.can_come_again or not self.keep_alive:
             return
-        head_bytes = request.find(b"\r\n\r\n") + 4
-        if len(request) == head_bytes + self._call.body_bytes:
-            self._protocol.lane.remember_call(request[:head_bytes], self._call)
+        self._protocol.lane.remember_call(request, self._call)
         if isinstance(self._begun, Fetched):
-            self._protocol.lane.remember(request, self._begun)
+            self._protocol.lane.answers.offer(request, self._begun)
 
     def begin(self) -> Begun:
         return begin(self._call, self.body, self._request_id)
@@ -293,7 +295,7 @@ class _Cycle:
     def _send_any(self, answer: Answer) -> None:
         protocol = self._protocol
         fields = protocol.server_state.default_headers
-        first = head(answer, fields, self._request_id, closes=not self.keep_alive)
+        first = answer_head(answer, fields, self._request_id, closes=not self.keep_alive)
         protocol.transport.write(first + answer.body)
         if not self.keep_alive:
             protocol.transport.close()

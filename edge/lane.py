@@ -38,6 +38,7 @@ MAX_BATCH_BYTES: Final = 512 * 1024
 _CALLS_BYTES: Final = 4 * 1024 * 1024
 _CALL_BYTES: Final = 500
 
+_END_OF_HEAD: Final = b"\r\n\r\n"
 _MESSAGES: Final = "/api/v1/in-app-messages"
 _EVENTS: Final = "/api/v1/events"
 _UNUSUAL: Final = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
@@ -79,47 +80,38 @@ class Call:
 
 
 class Lane:
-    """One for a process: all connections share it."""
+    """One for a process: all connections share it. `answers`: those that may be given again."""
 
     def __init__(self, fetch: Fetch, track: Track, now_ms: NowMs) -> None:
         self._fetch = fetch
         self._track = track
-        self._now_ms = now_ms
         self._routes = {
             (b"POST", f"{_MESSAGES}/fetch".encode()): Route(f"{_MESSAGES}/fetch", fetch.begin_post),
             (b"POST", _EVENTS.encode()): Route(_EVENTS, track.one),
             (b"POST", f"{_EVENTS}/batch".encode()): Route(f"{_EVENTS}/batch", track.batch, MAX_BATCH_BYTES),
         }
-        self._remembered = Remembered()
+        self.answers = Remembered(now_ms)
         self._calls: Recent[bytes, Call] = Recent(_CALLS_BYTES)
         self._fields: Lines | None = None
         self._start = b""
         self._counts: Counter[tuple[bytes, str, int]] = Counter()
         self._fetched = 0
 
-    def again(self, request: bytes) -> Fetched | None:
-        """What answered the very same bytes, if it still is the answer."""
-        fetched = self._remembered.get(request)
-        if fetched is None:
+    def call_again(self, request: bytes) -> tuple[Call, bytes] | None:
+        """The call and its body when the head came before, so that it need not be parsed. The body may be another."""
+        head_bytes = request.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        call = self._calls.get(request[:head_bytes])
+        if call is None or len(request) != head_bytes + call.body_bytes:
             return None
-        if not fetched.holds(self._now_ms()):
-            self._remembered.drop(request)
-            return None
-        return fetched
+        return call, request[head_bytes:]
 
-    def remember(self, request: bytes, fetched: Fetched) -> None:
-        if fetched.until_ms:
-            self._remembered.remember(request, fetched)
+    def remember_call(self, request: bytes, call: Call) -> None:
+        """`request`: all of its bytes, as they were parsed."""
+        head_bytes = request.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        if len(request) == head_bytes + call.body_bytes and head_bytes <= LONGEST_REQUEST:
+            self._calls.keep(request[:head_bytes], call, head_bytes + _CALL_BYTES)
 
-    def call_again(self, head: bytes) -> Call | None:
-        """What the very same head meant."""
-        return self._calls.get(head)
-
-    def remember_call(self, head: bytes, call: Call) -> None:
-        if len(head) <= LONGEST_REQUEST:
-            self._calls.keep(head, call, len(head) + _CALL_BYTES)
-
-    def call(self, method: bytes, url: bytes, lines: Lines) -> Call | None:
+    def read_head(self, method: bytes, url: bytes, lines: Lines) -> Call | None:
         """None: it is for the framework, be it another route or something unusual about it."""
         headers = dict(lines)
         if len(headers) < len(lines) or not _UNUSUAL.isdisjoint(headers):
@@ -173,7 +165,7 @@ class Lane:
             count_requests(method.decode(), template, status, number)
 
 
-def head(answer: Answer, server_fields: Lines, request_id: bytes, *, closes: bool) -> bytes:
+def answer_head(answer: Answer, server_fields: Lines, request_id: bytes, *, closes: bool) -> bytes:
     """Of any response."""
     fields = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
     fields.append((b"content-length", b"%d" % len(answer.body)))

@@ -57,7 +57,7 @@ class Listings:
             listing.table = table.number
             return listing
         listing = Listing(table, table.index.places(messages))
-        self._kept.keep(key, listing, _FIXED_BYTES + 8 * len(listing.pieces) + table.index.size // 7)
+        self._kept.keep(key, listing, _FIXED_BYTES + 8 * len(listing.pieces) + table.index.mask_bytes)
         return listing
 
 

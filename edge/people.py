@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 NOTHING_KNOWN = UserState()
 
-NOTHING = Eligible(0, 0)
+NOTHING = Eligible(0, None)
 
 _SEEN_BYTES = 200
 _MOMENT_BYTES = 40
@@ -85,7 +85,7 @@ class Known:
         return is_now and self._people == table.people and self.basis.stands()
 
     def may_get(self, table: OrgTable, now_ms: int) -> Eligible:
-        """The list is made once and kept until its next change."""
+        """Worked out once and kept until its next change."""
         changes_ms = self.may.changes_ms
         if self._index != table.index.number or (changes_ms is not None and now_ms >= changes_ms):
             self.may, self._index = eligible(table, self.person, now_ms), table.index.number
@@ -94,7 +94,7 @@ class Known:
     def size_bytes(self, table: OrgTable) -> int:
         """What it takes beyond somebody who has seen nothing in a small org, about."""
         seen = sum([_SEEN_BYTES + _MOMENT_BYTES * len(what.recent_ms) for what in self.person.seen.values()])
-        return seen + len(table.messages) // 7
+        return seen + table.index.mask_bytes
 
 
 class Read(NamedTuple):

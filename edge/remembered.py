@@ -4,6 +4,7 @@ from typing import Final
 
 from edge.fetch import Fetched
 from edge.recent import Recent
+from service.clock import NowMs
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 LONGEST_REQUEST: Final = 2 * 1024
@@ -11,16 +12,25 @@ MOST_NEW: Final = 32 * 1024
 _FIXED_BYTES: Final = 600
 
 
-class Remembered(Recent[bytes, Fetched]):
+class Remembered:
     """Of requests that came twice: those that come once would only drive out the others."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        super().__init__(most_bytes)
+    def __init__(self, now_ms: NowMs, most_bytes: int = MOST_BYTES) -> None:
+        self._now_ms = now_ms
+        self._kept: Recent[bytes, Fetched] = Recent(most_bytes)
         self._new: set[int] = set()
 
-    def remember(self, request: bytes, fetched: Fetched) -> None:
-        if len(request) <= LONGEST_REQUEST and self._came_before(hash(request)):
-            self.keep(request, fetched, _bytes_of(request, fetched))
+    def get(self, request: bytes) -> Fetched | None:
+        """What answered the request, if it still is the answer."""
+        fetched = self._kept.get(request)
+        if fetched is None or fetched.holds(self._now_ms()):
+            return fetched
+        self._kept.drop(request)
+        return None
+
+    def offer(self, request: bytes, fetched: Fetched) -> None:
+        if fetched.until_ms and len(request) <= LONGEST_REQUEST and self._came_before(hash(request)):
+            self._kept.keep(request, fetched, _bytes_of(request, fetched))
 
     def _came_before(self, request: int) -> bool:
         """That two requests may have one hash does no harm here."""
@@ -33,5 +43,5 @@ class Remembered(Recent[bytes, Fetched]):
 
 
 def _bytes_of(request: bytes, fetched: Fetched) -> int:
-    """The pieces that messages are made of belong to the table."""
+    """Without the messages themselves: they are the table's, and rarely outlive it here by more than a minute."""
     return _FIXED_BYTES + len(request) + 8 * len(fetched.pieces)

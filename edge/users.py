@@ -160,16 +160,13 @@ class Users:
         entry.used = True
         return entry
 
-    async def get(self, org_id: UUID, subjects: Sequence[str]) -> list[Entry | None]:
-        """Each of the subjects, with the state; None: it cannot be known now.
+    async def ask(self, org_id: UUID, subjects: Sequence[str], then: Callable[[list[Entry | None]], T]) -> T:
+        """What `then` makes of each of the subjects, with the state; None: it cannot be known now.
 
         With one that is not in memory all are read, so that they are of one moment: a claim changes two at once.
+        `then` is called as soon as they are there, for all of a batch one after the other: what it looks things up in
+        is in the processor's caches from the second on.
         """
-        return await self.ask(org_id, subjects, list)
-
-    async def ask(self, org_id: UUID, subjects: Sequence[str], then: Callable[[list[Entry | None]], T]) -> T:
-        """What `then` makes of `get`. It is called as soon as they are there, for all of a batch one after the other:
-        what it looks things up in is in the processor's caches from the second on."""
         wanted = [(org_id, subject) for subject in subjects]
         entries = list(map(self.peek, wanted))
         for entry in entries:

@@ -100,6 +100,7 @@ class MessageIndex:
     def __init__(self, size: int, audiences: int) -> None:
         self.number = next(_NUMBERS)
         self.size = size
+        self._all_places = tuple(range(size))
         self.stateful = 0
         self.targeted = 0
         self.capped: dict[str, Capped] = {}
@@ -146,13 +147,18 @@ class MessageIndex:
         """The messages that wait for such an event."""
         return self._by_event.get(event_type, 0)
 
+    @property
+    def mask_bytes(self) -> int:
+        """What a mask of messages takes, about: Python keeps 30 bits in 4 bytes."""
+        return self.size // 7
+
     def bit(self, place: int) -> int:
         return 1 << self.size - 1 - place
 
     def places(self, messages: int) -> list[int]:
         """Of each of the messages, in order."""
         if messages.bit_count() * _SPARSE > self.size:
-            return list(compress(range(self.size), f"{messages:0{self.size}b}".encode().translate(_IS_ONE)))
+            return list(compress(self._all_places, f"{messages:0{self.size}b}".encode().translate(_IS_ONE)))
         places, size = [], self.size
         while messages:
             length = messages.bit_length()

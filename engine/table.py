@@ -8,6 +8,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from engine.clauses import compile_where
+from engine.edits import Edit, Edits
 from engine.features import FeatureIndex, features_of
 from engine.message_index import MESSAGES_A_STEP, MessageIndex, indexing
 from engine.rules import Membership, compile_pattern, compiling
@@ -22,7 +23,6 @@ PropertiesTest = Callable[[Mapping[str, object]], bool]
 
 
 _RULES_A_STEP: Final = 16
-_MOST_EDITS: Final = 64
 _NUMBERS: Final = count()
 
 
@@ -69,16 +69,6 @@ class PreparedMessage:
         return bool(self.audience_id or message.exclude_audience_ids or self.trigger.audience_id)
 
 
-class Edit(NamedTuple):
-    """Which messages say something else since the table of this number, and are decided about as before."""
-
-    table: int
-    messages: int
-
-
-NO_EDITS: Final[tuple[Edit, ...]] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class OrgTable:
     """All that is needed to decide for one org. `messages`: the one that wins a slot first; `index` has them as bits.
@@ -86,8 +76,7 @@ class OrgTable:
     `number`: no other table of this process has it, and later ones have greater ones. `people`: the same number in
     tables by which the same is known of people: they have the same rules and caps. `capped`: those caps.
     `rules`: the JSON of each audience's rule, and what it means.
-    `edits`: the latest, oldest first; all since the table `edits_since`. Tables between which no more than that lies
-    have the same index.
+    `edits`: those that came while the index was this one.
     """
 
     version: Version
@@ -102,14 +91,11 @@ class OrgTable:
     capped: frozenset[tuple[str, FrequencyCap]]
     people: int
     number: int
-    edits: tuple[Edit, ...]
-    edits_since: int
+    edits: Edits
 
     def says_the_same(self, messages: int, since: int) -> bool:
         """Whether none of the messages was edited since the table of that number, which has the same index."""
-        if not self.edits_since <= since <= self.number:
-            return False
-        return not any(edit.messages & messages for edit in self.edits if edit.table > since)
+        return since <= self.number and not self.edits.concern(messages, since)
 
 
 class ParsedRule(NamedTuple):
@@ -148,27 +134,26 @@ def preparing_table(
     number = next(_NUMBERS)
     edited = yield from _finding_edits(messages, membership, before)
     if before is None or edited is None:
-        index, edits, edits_since = (yield from indexing(messages, len(membership.ids))), NO_EDITS, number
+        index, edits = (yield from indexing(messages, len(membership.ids))), Edits(number)
     else:
-        index, (edits, edits_since) = before.index, _and_edit(before, Edit(number, edited))
+        index, edits = before.index, before.edits.and_one(Edit(number, edited))
     capped = yield from _capped(index, before)
     is_alike = before is not None and before.membership is membership and before.capped is capped
     people = before.people if before and is_alike else number
     return OrgTable(
-        manifest.version,
-        manifest.keys,
-        manifest.settings,
-        parsed,
-        membership,
-        features,
-        messages,
-        by_id,
-        index,
-        capped,
-        people,
-        number,
-        edits,
-        edits_since,
+        version=manifest.version,
+        keys=manifest.keys,
+        settings=manifest.settings,
+        rules=parsed,
+        membership=membership,
+        features=features,
+        messages=messages,
+        by_id=by_id,
+        index=index,
+        capped=capped,
+        people=people,
+        number=number,
+        edits=edits,
     )
 
 
@@ -240,12 +225,6 @@ def _finding_edits(
                 return None
             edited |= before.index.bit(place)
     return edited
-
-
-def _and_edit(before: OrgTable, edit: Edit) -> tuple[tuple[Edit, ...], int]:
-    """(all edits that are kept, the table since which they are all)."""
-    edits = (*before.edits, edit) if edit.messages else before.edits
-    return (edits[1:], edits[0].table) if len(edits) > _MOST_EDITS else (edits, before.edits_since)
 
 
 def _is_decided_alike(new: PreparedMessage, old: PreparedMessage) -> bool:

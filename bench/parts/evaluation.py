@@ -99,7 +99,7 @@ async def _met(everybody: Sequence[Who], states: Sequence[bytes]) -> People:
     stored = {keys.user(who.org_id, who.subject): state for who, state in zip(everybody, states, strict=True)}
     users = Users(cast(Redis, _Stored(stored)), RedisServer(), _ROOM_BYTES)
     for who in everybody:
-        await users.get(who.org_id, [who.subject])
+        await users.ask(who.org_id, [who.subject], list)
     return People(users, Overlay())
 
 

@@ -4,15 +4,15 @@ from time import thread_time_ns
 from typing import NamedTuple
 
 from bench.figures.rows import Row
-from bench.servers.in_process import garbage_as_in_an_edge
+from bench.servers.in_process import ORG_ID, garbage_as_in_an_edge
 from bench.servers.stage import Stage
 from bench.world.workload import edited, with_other_number, workload
 from compiler.compile import Compiled
-from edge.bundles import Held, building
+from edge.bundles import Org, building
 
 
 class _Prepared(NamedTuple):
-    held: Held
+    held: Org
     whole_ms: float
     longest_us: float
 
@@ -37,10 +37,10 @@ def _round(before: Compiled, edits: dict[str, Compiled]) -> dict[str, _Prepared]
     return {"first time": first, **{name: _prepared(edit, first.held) for name, edit in edits.items()}}
 
 
-def _prepared(compiled: Compiled, before: Held | None) -> _Prepared:
+def _prepared(compiled: Compiled, before: Org | None) -> _Prepared:
     known = before.bundles if before else {}
     fresh = {sha: data for sha, data in compiled.bundles.items() if sha not in known}
-    steps, took_ns = building(compiled.manifest, fresh, before), []
+    steps, took_ns = building(ORG_ID, compiled.manifest, fresh, before), []
     while True:
         began_ns = thread_time_ns()
         try:

@@ -3,16 +3,19 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 from compiler.compile import Compiled
-from edge.bundles import Held, building
+from edge.bundles import Org, building
 from edge.garbage import collect_rarely
 from engine.steps import finish
 
+ORG_ID = UUID(int=0)
 
-def held(compiled: Compiled) -> Held:
+
+def held(compiled: Compiled) -> Org:
     """What an edge holds of an org once it has been published."""
-    return finish(building(compiled.manifest, compiled.bundles, None))
+    return finish(building(ORG_ID, compiled.manifest, compiled.bundles, None))
 
 
 @contextmanager

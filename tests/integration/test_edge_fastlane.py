@@ -432,3 +432,60 @@ async def test_what_breaks_inside_is_a_500_in_the_envelope(
             assert answer == comparable(await slow.exchange(sent))
         assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["request_failed"] * 2
         assert b" 500 " in answer and b'"internal_error"' in answer
+
+
+async def test_an_answer_that_is_given_again_does_not_overtake_one_that_waits(
+    org: Publisher, fast: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await until_given(org, fast)
+    hot, new = (post(FETCH, {"userId": user}, X_API_Key=org.key) for user in ("ada", "new"))
+    for _ in range(3):
+        expected = comparable(await fast.exchange(hot))
+    gate, read = asyncio.Event(), People.read
+
+    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
+        await gate.wait()
+        return await read(people, who, then)
+
+    monkeypatch.setattr(People, "read", read_slowly)
+    async with fast.connection() as connection:
+        connection.send(new)
+        await asyncio.sleep(0.05)
+        connection.send(hot)
+        await asyncio.sleep(0.05)
+        gate.set()
+        answers = [comparable(await connection.response()) for _ in range(2)]
+    assert answers[0] != expected and answers[1] == expected
+
+
+async def test_two_requests_that_come_together_are_two_however_often_they_came(org: Publisher, fast: Server) -> None:
+    await until_given(org, fast)
+    one, other = (post(FETCH, {"userId": "ada", **more}, X_API_Key=org.key) for more in ({}, {"url": "nowhere"}))
+    expected = [comparable(await fast.exchange(each)) for each in (one, other)]
+    async with fast.connection() as connection:
+        for _ in range(4):
+            connection.send(one + other)
+            answers = [comparable(await asyncio.wait_for(connection.response(), 2)) for _ in range(2)]
+            assert answers == expected
+
+
+async def test_an_answer_is_not_given_again_past_the_end_of_a_message(
+    redis_db: str, org: Publisher, tmp_path: Path
+) -> None:
+    moment = [NOW_MS]
+    org.everyone(message("Brief", ends_ms=NOW_MS + 1_000))
+    await org.publish()
+    async with (
+        edge_on(redis_db, tmp_path, now_ms=lambda: moment[0]) as edge,
+        serving(app_of(edge), http=Fastlane) as fast,
+    ):
+        sent = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+
+        async def is_given() -> bool:
+            return b"Brief" in await fast.exchange(sent)
+
+        await eventually_async(is_given)
+        for _ in range(3):
+            assert await is_given()
+        moment[0] += 1_000
+        assert not await is_given()

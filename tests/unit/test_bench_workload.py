@@ -18,7 +18,7 @@ from bench.world.customers import zipf
 from bench.world.messages import PATHS, SITE
 from bench.world.requests import bodies
 from bench.world.workload import W10K, Workload, customer, edited, subject, with_other_number, workload
-from edge.fetch import read_request
+from edge.fetch_request import read_request
 from engine.decide import Context, decide, person
 from engine.features import features_of
 from engine.table import OrgTable

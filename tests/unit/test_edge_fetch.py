@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from edge.fetch import FetchRequest, answer, read_query, read_request
+from edge.fetch import answer
+from edge.fetch_request import FetchRequest, read_query, read_request
 from edge.listings import Listings
 from engine.decide import Context, Occasion, Person, eligible
 from engine.table import OrgTable, prepare

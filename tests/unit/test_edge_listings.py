@@ -10,7 +10,7 @@ from edge.listings import Listing, Listings
 from engine.decide import ANYWHERE, Context
 from engine.table import OrgTable, prepare
 from tests.support.publishing import message
-from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, Version
+from wire.bundle import EVERYONE, Bundle, CompiledMessage, FrequencyCap, Manifest, Version
 
 FIRST = [replace(message(f"text {number}"), priority=9 - number, slot=f"s{number % 2}") for number in range(4)]
 ALL = 0b1111
@@ -51,14 +51,20 @@ def test_a_listing_outlives_a_table_whose_successor_changes_none_of_its_messages
         {"priority": 0},
         {"slot": "other"},
         {"starts_ms": 5},
+        {"ends_ms": 5},
         {"trigger": {"url": {"op": "eq", "value": "x"}}},
-        {"exclude_audience_ids": ()},
+        {"cap": FrequencyCap(1, None, None, ())},
     ],
 )
-def test_only_an_edit_of_what_is_said_keeps_the_index(changes: dict[str, object]) -> None:
+def test_an_edit_that_changes_who_gets_it_makes_a_new_index(changes: dict[str, object]) -> None:
     before = table(FIRST)
-    after = table(edited(FIRST, 1, **changes), before)
-    assert (after.index is before.index) == (changes == {"exclude_audience_ids": ()})
+    assert table(edited(FIRST, 1, **changes), before).index is not before.index
+
+
+def test_one_message_more_or_less_makes_a_new_index() -> None:
+    before = table(FIRST)
+    for messages in (FIRST[1:], [*FIRST, message("one more")]):
+        assert table(messages, before).index is not before.index
 
 
 def test_conditions_are_compared_by_their_text() -> None:
@@ -96,3 +102,15 @@ def test_whatever_is_kept_is_what_the_table_says(
                 for mask, resolve in asked:
                     found, fresh = (each.within(one, mask, Context(resolve=resolve)) for each in (listings, Listings()))
                     assert (text(found), found.etag) == (text(fresh), fresh.etag)
+
+
+def test_an_edit_that_is_no_longer_noted_counts_all_the_same() -> None:
+    listings, before = Listings(), table(FIRST)
+    listings.within(before, 0b1000, ANYWHERE)
+    messages = edited(FIRST, 0)
+    current = table(messages, before)
+    for _ in range(64):
+        messages = edited(messages, 3)
+        current = table(messages, current)
+    assert current.index is before.index
+    assert text(listings.within(current, 0b1000, ANYWHERE)) == b'{"version":2}'

@@ -63,7 +63,7 @@ class World:
         await self.redis.set(keys.user(ORG, subject), UserState(rev, **fields).encode())
 
     async def load(self, *subjects: str) -> None:
-        await self.users.get(ORG, subjects)
+        await self.users.ask(ORG, subjects, list)
 
     def known(self, who: Who = ADA, table: OrgTable = TABLE, now_ms: int = NOW_MS, **options: bool) -> Known | None:
         return self.people.known(who, table, now_ms, **options)

@@ -2,8 +2,10 @@
 
 from edge.era import Era
 from edge.fetch import Fetched
+from edge.people import Basis
 from edge.recent import Recent
-from edge.remembered import LONGEST_REQUEST, Remembered
+from edge.remembered import LONGEST_REQUEST, MOST_NEW, Remembered
+from edge.users import Entry
 
 
 def test_what_was_not_asked_for_longest_goes_first() -> None:
@@ -29,30 +31,63 @@ def test_bytes_are_counted_once_and_given_back() -> None:
     assert recent.get("c") == 1
 
 
-def fetched(**options: int) -> Fetched:
-    return Fetched((b"{}",), 2, Era(), **options)  # type: ignore[arg-type]
+def fetched(until_ms: int = 10) -> Fetched:
+    return Fetched((b"{}",), 2, Era(), until_ms=until_ms)
+
+
+def remembered(now_ms: int = 0) -> Remembered:
+    return Remembered(lambda: now_ms)
 
 
 def test_an_answer_is_kept_once_its_request_comes_again() -> None:
-    remembered, answer = Remembered(), fetched()
-    remembered.remember(b"request", answer)
-    assert remembered.get(b"request") is None
-    remembered.remember(b"request", answer)
-    assert remembered.get(b"request") is answer
-    assert remembered.get(b"another") is None
+    answers, answer = remembered(), fetched()
+    answers.offer(b"request", answer)
+    assert answers.get(b"request") is None
+    answers.offer(b"request", answer)
+    assert answers.get(b"request") is answer
+    assert answers.get(b"another") is None
+
+
+def test_of_requests_that_came_once_only_so_many_are_known() -> None:
+    answers = remembered()
+    for number in range(MOST_NEW + 1):
+        answers.offer(b"%d" % number, fetched())
+    answers.offer(b"0", fetched())
+    assert answers.get(b"0") is None
+    answers.offer(b"%d" % MOST_NEW, fetched())
+    assert answers.get(b"%d" % MOST_NEW) is not None
 
 
 def test_a_long_request_is_not_kept() -> None:
-    remembered = Remembered()
+    answers = remembered()
     for request in (b"x" * LONGEST_REQUEST, b"x" * (LONGEST_REQUEST + 1)):
-        remembered.remember(request, fetched())
-        remembered.remember(request, fetched())
-        assert (remembered.get(request) is not None) == (len(request) <= LONGEST_REQUEST)
+        for _ in range(2):
+            answers.offer(request, fetched())
+        assert (answers.get(request) is not None) == (len(request) <= LONGEST_REQUEST)
 
 
-def test_an_answer_holds_until_its_time_or_its_table_is_over() -> None:
-    answer = fetched(until_ms=10)
+def test_an_answer_that_holds_for_this_once_is_not_kept() -> None:
+    answers = remembered()
+    for _ in range(2):
+        answers.offer(b"request", fetched(until_ms=0))
+    assert not answers._kept._kept
+
+
+def test_an_answer_holds_until_its_time_its_table_or_its_people_are_over() -> None:
+    answer = fetched()
     assert answer.holds(9) and not answer.holds(10)
-    assert not fetched().holds(0)
     answer.era.over = True
     assert not answer.holds(9)
+    entry = Entry(1, b"", Era())
+    of_somebody = Fetched((b"{}",), 2, Era(), Basis([entry, Entry(1, b"", Era())]), until_ms=10)
+    assert of_somebody.holds(9)
+    entry.era.over = True
+    assert not of_somebody.holds(9)
+
+
+def test_an_answer_that_no_longer_holds_is_let_go() -> None:
+    answers, answer = remembered(), fetched()
+    for _ in range(2):
+        answers.offer(b"request", answer)
+    answer.era.over = True
+    assert answers.get(b"request") is None and not answers._kept._kept

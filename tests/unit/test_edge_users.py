@@ -61,7 +61,7 @@ def users_of(redis: WatchedRedis, max_bytes: int = 1_000_000) -> Users:
 
 
 async def rev(users: Users, subject: str = "u:ada") -> int | None:
-    (state,) = await users.get(ORG, [subject])
+    (state,) = await users.ask(ORG, [subject], list)
     return None if state is None else state.rev
 
 
@@ -368,7 +368,7 @@ async def test_states_of_one_person_are_read_at_one_moment(redis: WatchedRedis) 
     await rev(users)
     redis.put("u:ada", 4)
     redis.put("a:x", 4)
-    states = await users.get(ORG, ["u:ada", "a:x"])
+    states = await users.ask(ORG, ["u:ada", "a:x"], list)
     assert [state and state.rev for state in states] == [4, 4]
     assert [len(read) for read in redis.reads] == [1, 2]
 
@@ -378,7 +378,7 @@ async def test_what_is_forgotten_is_read_again_also_what_is_on_its_way_and_does_
 ) -> None:
     users, other = users_of(redis), UUID(int=8)
     redis.stored.set(keys.user(other, "u:zoe"), UserState(1).encode())
-    await asyncio.gather(rev(users), users.get(other, ["u:zoe"]))
+    await asyncio.gather(rev(users), users.ask(other, ["u:zoe"], list))
     redis.gate.clear()
     load = asyncio.create_task(rev(users, "u:bob"))
     await turns()
