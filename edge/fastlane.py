@@ -129,6 +129,7 @@ class Fastlane(HttpToolsProtocol):
         self.headers.append((name.lower(), value))
 
     def _leave_to_uvicorn(self) -> None:
+        self._unset_keepalive_if_required()
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url = url

@@ -9,13 +9,14 @@ import asyncio
 import gc
 
 _YOUNG = 700
-_MIDDLE = 10
+_MIDDLE = 2
 _NEVER = 1_000_000_000
 _FULL_EVERY_S = 3600.0
 
 
 def collect_rarely() -> None:
-    """Only what is young is still looked at by itself: 2 ms at most. What was imported by now is never looked at again.
+    """Only what is young is still looked at by itself, twice, and few at a time: as often as Python does it by itself,
+    a pause took 1 to 5 ms, several times a second. What was imported by now is never looked at again.
 
     To be called before the work begins, with `collecting` as part of it.
     """

@@ -35,7 +35,8 @@ class Listing:
 class Listings:
     """The latest to be asked for, bounded in bytes. One outlives its table if the next changes none of its messages.
 
-    A table is known here by numbers: nothing keeps one that is not in use any more.
+    A table is known here by numbers: nothing keeps one that is not in use any more. Of its messages, pieces may stay
+    that nobody asks for until others take their room; they are not counted.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

@@ -1,4 +1,4 @@
-"""Batches from the spool to Redis, in order; out of the spool only once the recorder has committed them.
+"""Batches from the spool to Redis, in order but for those sent again; out of the spool once the recorder has them.
 
 Redis is transport, never the only copy: a batch that is neither in its stream nor marked as committed is sent again.
 The stream is looked at before the marks, because the recorder marks a batch before it takes it out of the stream.

@@ -163,7 +163,8 @@ class Users:
     async def ask(self, org_id: UUID, subjects: Sequence[str], then: Callable[[list[Entry | None]], T]) -> T:
         """What `then` makes of each of the subjects, with the state; None: it cannot be known now.
 
-        With one that is not in memory all are read, so that they are of one moment: a claim changes two at once.
+        With one that is not in memory all are read, mostly in one MGET: a claim changes two at once. Where one of them
+        was on its way already, they may be of two moments for this once.
         `then` is called as soon as they are there, for all of a batch one after the other: what it looks things up in
         is in the processor's caches from the second on.
         """

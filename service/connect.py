@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import DataError
 from structlog.typing import FilteringBoundLogger
 
 from service.logs import one_line
@@ -30,7 +31,10 @@ class _Connection(Connection):
     def pack_command(self, *args: Any) -> list[bytes]:
         name, *rest = args
         words = name.split() if isinstance(name, bytes) else name.encode().split()
-        return [hiredis.pack_command((*words, *rest))]
+        try:
+            return [hiredis.pack_command((*words, *rest))]
+        except TypeError as error:
+            raise DataError(str(error)) from error
 
 
 def redis_client(url: str) -> Redis:

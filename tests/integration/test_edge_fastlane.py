@@ -158,6 +158,27 @@ async def test_a_head_that_came_before_says_nothing_about_the_body(org: Publishe
                     assert comparable(await connection.response()) == expected, (body, chunks)
 
 
+async def test_what_uvicorn_handles_may_take_longer_than_an_idle_connection_lives(
+    edge: RunningEdge, org: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also behind an answer from memory, after which the connection was idle for no moment."""
+    read = People.read
+
+    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
+        await asyncio.sleep(1.5)
+        return await read(people, who, then)
+
+    async with serving(app_of(edge), http=Fastlane, timeout_keep_alive=1) as server:
+        await until_given(org, server)
+        monkeypatch.setattr(People, "read", read_slowly)
+        hot = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+        chunked = request("POST", FETCH, headers={"X-API-Key": org.key, "Transfer-Encoding": "chunked"})
+        async with server.connection() as connection:
+            connection.send(hot + chunked + b'10\r\n{"userId":"new"}\r\n0\r\n\r\n')
+            for _ in range(2):
+                assert (await connection.response()).startswith(b"HTTP/1.1 200 OK")
+
+
 async def test_empty_lines_before_a_request_are_no_head(org: Publisher, fast: Server, slow: Server) -> None:
     """A server must pass over them (RFC 9112, 2.2)."""
     await until_given(org, slow)

@@ -109,3 +109,10 @@ async def test_waiting_ends_by_cancellation() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+@pytest.mark.parametrize("argument", [None, True, [], {}])
+async def test_what_redis_cannot_be_given_is_a_redis_error(argument: object) -> None:
+    async with redis_client("redis://h:1") as client:
+        with pytest.raises(redis.exceptions.DataError):
+            made_by(client).pack_command("SET", "key", argument)
