@@ -20,7 +20,7 @@ from wire.userstate import UserState
 
 VALID_FOR_MS = 15 * 60 * 1000
 REUSED_FOR_MS = 60 * 1000
-"""An answer is given again for so long, in which `validUntil` comes that much nearer."""
+"""An answer is given again for so long, in which `validUntil` comes that much nearer; then that is told anew."""
 DEGRADED_VALID_FOR_MS = 10 * 1000
 """So that an SDK soon asks again when the state that was missing may be back."""
 
@@ -35,6 +35,7 @@ class Fetched:
     another.
 
     `era`: that of the table by which it was decided; `basis`: what of people, None where they did not matter.
+    `changes_ms`: when it changes by itself. The last piece tells `revision`, `etag` and until when it is valid.
     """
 
     pieces: Sequence[bytes]
@@ -42,10 +43,22 @@ class Fetched:
     era: Era
     basis: Basis | None = None
     until_ms: int = 0
+    changes_ms: int | None = None
+    revision: int = 0
+    etag: bytes = b""
 
     def holds(self, now_ms: int) -> bool:
         """Whether the request that was answered so would be answered so again."""
         return now_ms < self.until_ms and not self.era.over and (self.basis is None or self.basis.stands())
+
+    def renew(self, now_ms: int) -> None:
+        """Tells anew until when it is valid, which takes as many bytes, once `until_ms` is over and nothing else."""
+        if self.until_ms <= now_ms and (self.changes_ms is None or now_ms < self.changes_ms):
+            end = _end(self.revision, self.etag, _until_ms(self.changes_ms, now_ms, VALID_FOR_MS))
+            self.pieces = (*self.pieces[:-1], end)
+            self.until_ms = _until_ms(self.changes_ms, now_ms, REUSED_FOR_MS)
+            if self.basis is not None:
+                self.basis.use()
 
     @property
     def status(self) -> int:
@@ -149,13 +162,15 @@ class Fetch:
         now_ms = self._now_ms()
         somebody = NOBODY if state is None else person(org.table, state, request.traits, now_ms, verified=verified)
         may = eligible(org.table, somebody, now_ms)
-        return Fetched(*answer(self._listings, org.table, may, request, now_ms, degraded=state is None), org.era)
+        pieces, body_bytes, _ = answer(self._listings, org.table, may, request, now_ms, degraded=state is None)
+        return Fetched(pieces, body_bytes, org.era)
 
     def _fetched(
         self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, basis: Basis | None = None
     ) -> Fetched:
-        pieces, body_bytes = answer(self._listings, org.table, may, request, now_ms)
-        return Fetched(pieces, body_bytes, org.era, basis, _until_ms(may, now_ms, REUSED_FOR_MS))
+        pieces, body_bytes, etag = answer(self._listings, org.table, may, request, now_ms)
+        until_ms, revision = _until_ms(may.changes_ms, now_ms, REUSED_FOR_MS), org.table.version.revision
+        return Fetched(pieces, body_bytes, org.era, basis, until_ms, may.changes_ms, revision, etag)
 
 
 async def _answer_of(begun: Fetched | Awaitable[Answer]) -> Answer:
@@ -187,24 +202,24 @@ def _who(org: Org, request: FetchRequest) -> tuple[Who | None, bool]:
 
 def answer(
     listings: Listings, table: OrgTable, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
-) -> tuple[Sequence[bytes], int]:
-    """The body of the response, in pieces, and its length, without a clock or any I/O."""
+) -> tuple[Sequence[bytes], int, bytes]:
+    """The body of the response, in pieces, its length, and its etag, without a clock or any I/O."""
     listing = listings.within(table, may.messages, request.context)
-    etag, until_ms = listing.etag, _until_ms(may, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
-    end = b',"revision":%d,"validUntil":"%b","etag":"%b"%b}}' % (
-        table.version.revision,
-        _iso(until_ms),
-        etag,
-        _DEGRADED if degraded else b"",
-    )
-    if request.etag is not None and request.etag.encode() == etag:
-        return (_UNCHANGED, end), len(_UNCHANGED) + len(end)
-    return (_MESSAGES, *listing.pieces, b"]", end), len(_MESSAGES) + listing.body_bytes + 1 + len(end)
+    until_ms = _until_ms(may.changes_ms, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
+    end = _end(table.version.revision, listing.etag, until_ms, _DEGRADED if degraded else b"")
+    if request.etag is not None and request.etag.encode() == listing.etag:
+        return (_UNCHANGED, end), len(_UNCHANGED) + len(end), listing.etag
+    body_bytes = len(_MESSAGES) + listing.body_bytes + 1 + len(end)
+    return (_MESSAGES, *listing.pieces, b"]", end), body_bytes, listing.etag
 
 
-def _until_ms(may: Eligible, now_ms: int, at_most_ms: int) -> int:
+def _end(revision: int, etag: bytes, until_ms: int, more: bytes = b"") -> bytes:
+    return b',"revision":%d,"validUntil":"%b","etag":"%b"%b}}' % (revision, _iso(until_ms), etag, more)
+
+
+def _until_ms(changes_ms: int | None, now_ms: int, at_most_ms: int) -> int:
     latest_ms = now_ms + at_most_ms
-    return latest_ms if may.changes_ms is None else min(latest_ms, may.changes_ms)
+    return latest_ms if changes_ms is None else min(latest_ms, changes_ms)
 
 
 @lru_cache(maxsize=1_024)

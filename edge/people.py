@@ -58,6 +58,12 @@ class Basis:
                 return False
         return True
 
+    def use(self) -> None:
+        """Those who are asked about are not the first to make room for others."""
+        self._entry.used = True
+        for entry, _ in self._others:
+            entry.used = True
+
 
 class Known:
     """Somebody whose rules were evaluated: what that came to, and of what it was made.

@@ -9,7 +9,7 @@ from service.clock import NowMs
 MOST_BYTES: Final = 32 * 1024 * 1024
 LONGEST_REQUEST: Final = 2 * 1024
 _MARKS: Final = 64 * 1024
-_FIXED_BYTES: Final = 600
+_FIXED_BYTES: Final = 800
 
 
 class Remembered:
@@ -23,7 +23,12 @@ class Remembered:
     def get(self, request: bytes) -> Fetched | None:
         """What answered the request, if it still is the answer."""
         fetched = self._kept.get(request)
-        if fetched is None or fetched.holds(self._now_ms()):
+        if fetched is None:
+            return None
+        now_ms = self._now_ms()
+        if now_ms >= fetched.until_ms:
+            fetched.renew(now_ms)
+        if fetched.holds(now_ms):
             return fetched
         self._kept.drop(request)
         return None

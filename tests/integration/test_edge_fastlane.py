@@ -490,6 +490,34 @@ async def test_two_requests_that_come_together_are_two_however_often_they_came(o
             assert answers == expected
 
 
+async def test_an_answer_that_is_given_for_long_tells_anew_until_when_it_is_valid(
+    redis_db: str, org: Publisher, tmp_path: Path
+) -> None:
+    moment = [NOW_MS]
+    org.everyone(message("Brief", ends_ms=NOW_MS + 1_000_000))
+    await org.publish()
+    async with (
+        edge_on(redis_db, tmp_path, now_ms=lambda: moment[0]) as edge,
+        serving(app_of(edge), http=Fastlane) as fast,
+        serving(app_of(edge), http="httptools") as slow,
+    ):
+        await until_given(org, slow)
+        sent = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
+        for _ in range(3):
+            first = await fast.exchange(sent)
+        moment[0] += 59_999
+        assert comparable(await fast.exchange(sent)) == comparable(first) != comparable(await slow.exchange(sent))
+        for later_ms in (60_000, 60_001, 200_000, 700_000, 939_999, 940_000, 999_999, 1_000_000):
+            moment[0] = NOW_MS + later_ms
+            lane: Lane = fast.uvicorn.lifespan.state["lane"]
+            assert (lane.answers.get(sent) is not None) == (later_ms < 1_000_000)
+            given, fresh = [
+                json.loads((await each.exchange(sent)).partition(b"\r\n\r\n")[2])["data"] for each in (fast, slow)
+            ]
+            assert given["messages"] == fresh["messages"] and given["etag"] == fresh["etag"]
+            assert (given["validUntil"] == fresh["validUntil"]) == (later_ms != 60_001)
+
+
 async def test_an_answer_is_not_given_again_past_the_end_of_a_message(
     redis_db: str, org: Publisher, tmp_path: Path
 ) -> None:

@@ -28,8 +28,8 @@ def table(*messages: CompiledMessage) -> OrgTable:
 def data_of(*messages: CompiledMessage, request: FetchRequest | None = None, **options: bool) -> dict[str, Any]:
     org = table(*messages)
     may = eligible(org, STRANGER, NOW_MS)
-    pieces, body_bytes = answer(Listings(), org, may, request or FetchRequest(), NOW_MS, **options)
-    assert len(b"".join(pieces)) == body_bytes
+    pieces, body_bytes, etag = answer(Listings(), org, may, request or FetchRequest(), NOW_MS, **options)
+    assert len(b"".join(pieces)) == body_bytes and b'"%b"' % etag in pieces[-1]
     body = json.loads(b"".join(pieces))
     assert body.pop("success") is True
     data: dict[str, Any] = body.pop("data")
