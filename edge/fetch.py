@@ -52,13 +52,14 @@ class Fetched:
         return now_ms < self.until_ms and not self.era.over and (self.basis is None or self.basis.stands())
 
     def renew(self, now_ms: int) -> None:
-        """Tells anew until when it is valid, which takes as many bytes, once `until_ms` is over and nothing else."""
-        if self.until_ms <= now_ms and (self.changes_ms is None or now_ms < self.changes_ms):
-            end = _end(self.revision, self.etag, _until_ms(self.changes_ms, now_ms, VALID_FOR_MS))
-            self.pieces = (*self.pieces[:-1], end)
-            self.until_ms = _until_ms(self.changes_ms, now_ms, REUSED_FOR_MS)
-            if self.basis is not None:
-                self.basis.use()
+        """Tells anew until when it is valid, which takes as many bytes. What changed by itself still does not hold."""
+        self.pieces = (
+            *self.pieces[:-1],
+            _end(self.revision, self.etag, _until_ms(self.changes_ms, now_ms, VALID_FOR_MS)),
+        )
+        self.until_ms = _until_ms(self.changes_ms, now_ms, REUSED_FOR_MS)
+        if self.basis is not None:
+            self.basis.use()
 
     @property
     def status(self) -> int:
