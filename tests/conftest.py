@@ -29,6 +29,8 @@ settings.load_profile(os.environ.get("INAPP_TEST_PROFILE", "normal"))
 def pytest_configure() -> None:
     # A run that is told to end ends like one stopped by Ctrl-C: with its servers stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell starts what runs in its background deaf to Ctrl-C, and so would be the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
