@@ -162,15 +162,9 @@ async def test_what_uvicorn_handles_may_take_longer_than_an_idle_connection_live
     edge: RunningEdge, org: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also behind an answer from memory, after which the connection was idle for no moment."""
-    read = People.read
-
-    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
-        await asyncio.sleep(1.5)
-        return await read(people, who, then)
-
     async with serving(app_of(edge), http=Fastlane, timeout_keep_alive=1) as server:
         await until_given(org, server)
-        monkeypatch.setattr(People, "read", read_slowly)
+        make_reads_wait(monkeypatch, lambda: asyncio.sleep(1.5))
         hot = post(FETCH, {"userId": "ada"}, X_API_Key=org.key)
         chunked = request("POST", FETCH, headers={"X-API-Key": org.key, "Transfer-Encoding": "chunked"})
         async with server.connection() as connection:
@@ -202,6 +196,17 @@ async def test_a_head_that_came_before_proves_nothing_once_its_key_is_revoked(or
     await eventually_async(refused)
 
 
+def make_reads_wait(monkeypatch: pytest.MonkeyPatch, wait: Callable[[], Awaitable[object]]) -> None:
+    """Whoever is not in memory is read only after that."""
+    read = People.read
+
+    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
+        await wait()
+        return await read(people, who, then)
+
+    monkeypatch.setattr(People, "read", read_slowly)
+
+
 async def until_given(org: Publisher, server: Server) -> None:
     async def check() -> bool:
         return b'"messages":[{' in await server.exchange(post(FETCH, {"userId": "ada"}, X_API_Key=org.key))
@@ -214,13 +219,7 @@ async def test_pipelined_answers_come_in_order_though_the_first_has_to_wait(
 ) -> None:
     await until_given(org, fast)
     gate = asyncio.Event()
-    read = People.read
-
-    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
-        await gate.wait()
-        return await read(people, who, then)
-
-    monkeypatch.setattr(People, "read", read_slowly)
+    make_reads_wait(monkeypatch, gate.wait)
     slow, hot = (post(FETCH, {"userId": user}, X_API_Key=org.key, X_Request_Id=user) for user in ("new", "ada"))
     health = request("GET", "/healthz", headers={"X-Request-Id": "health"})
     async with fast.connection() as connection:
@@ -394,13 +393,8 @@ async def equals_now(found: object, expected: object) -> bool:
 async def test_a_request_under_way_is_answered_when_the_server_is_told_to_stop(
     org: Publisher, edge: RunningEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, read = asyncio.Event(), People.read
-
-    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
-        await gate.wait()
-        return await read(people, who, then)
-
-    monkeypatch.setattr(People, "read", read_slowly)
+    gate = asyncio.Event()
+    make_reads_wait(monkeypatch, gate.wait)
     async with (
         serving(app_of(edge), http=Fastlane) as server,
         server.connection() as idle,
@@ -462,13 +456,8 @@ async def test_an_answer_that_is_given_again_does_not_overtake_one_that_waits(
     hot, new = (post(FETCH, {"userId": user}, X_API_Key=org.key) for user in ("ada", "new"))
     for _ in range(3):
         expected = comparable(await fast.exchange(hot))
-    gate, read = asyncio.Event(), People.read
-
-    async def read_slowly(people: People, who: Who, then: Callable[[Read | None], Any]) -> Any:
-        await gate.wait()
-        return await read(people, who, then)
-
-    monkeypatch.setattr(People, "read", read_slowly)
+    gate = asyncio.Event()
+    make_reads_wait(monkeypatch, gate.wait)
     async with fast.connection() as connection:
         connection.send(new)
         await asyncio.sleep(0.05)

@@ -102,6 +102,11 @@ class Edge:
         found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
+    def expect_both_served(self, requests: int) -> None:
+        """Two workers, together."""
+        eventually(lambda: self.served(0) + self.served(1) == requests)
+        assert self.served(0) and self.served(1)
+
     def served(self, worker: int) -> float:
         """Fetches that one worker answered, by the file in which it counts."""
         files = [str(self.folder / "metrics" / f"counter_{worker}.db")]
@@ -288,8 +293,7 @@ async def test_a_worker_that_is_new_serves_from_disk_while_redis_is_away(
     edge = Edge(processes, own_redis.url, tmp_path / "edge", 2).all_listen()
     for _ in range(20):
         assert len(edge.post(FETCH, org.body(userId="ada")).json()["data"]["messages"]) == 1
-    eventually(lambda: edge.served(0) + edge.served(1) == 20)
-    assert edge.served(0) and edge.served(1)
+    edge.expect_both_served(20)
 
 
 async def test_a_key_revoked_while_there_was_one_worker_stays_so_for_more_of_them_while_redis_is_away(
@@ -311,8 +315,7 @@ async def test_a_key_revoked_while_there_was_one_worker_stays_so_for_more_of_the
     assert {edge.post(FETCH, org.body(userId="ada")).status_code for _ in range(40)} == {401}
     org.key = org.live_keys[0]
     assert {edge.post(FETCH, org.body(userId="ada")).status_code for _ in range(40)} == {200}
-    eventually(lambda: edge.served(0) + edge.served(1) == 40)
-    assert edge.served(0) and edge.served(1)
+    edge.expect_both_served(40)
 
 
 async def test_an_edge_of_one_process_takes_over_what_a_worker_had_stored_that_is_newer(
