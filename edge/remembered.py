@@ -1,5 +1,6 @@
 """Answers by the bytes of the request, so that one that comes again is not even read."""
 
+from hashlib import blake2b
 from typing import Final
 
 from edge.fetch import Fetched
@@ -8,8 +9,14 @@ from service.clock import NowMs
 
 MOST_BYTES: Final = 32 * 1024 * 1024
 LONGEST_REQUEST: Final = 2 * 1024
+_NAME_BYTES: Final = 16
+"""Of a request's digest, which takes a tenth of its room. Nobody can find another request that has the same."""
+
 _MARKS: Final = 64 * 1024
-_FIXED_BYTES: Final = 800
+_PARTS: Final = 64
+"""A dict in which each new key takes the place of another is rebuilt now and then: a part of the answers at a time."""
+
+_FIXED_BYTES: Final = 600
 
 
 class Remembered:
@@ -17,12 +24,14 @@ class Remembered:
 
     def __init__(self, now_ms: NowMs, most_bytes: int = MOST_BYTES) -> None:
         self._now_ms = now_ms
-        self._kept: Recent[bytes, Fetched] = Recent(most_bytes)
+        self._parts: list[Recent[bytes, Fetched]] = [Recent(most_bytes // _PARTS) for _ in range(_PARTS)]
         self._marks = bytearray(_MARKS)
 
     def get(self, request: bytes) -> Fetched | None:
         """What answered the request, if it still is the answer."""
-        fetched = self._kept.get(request)
+        name = _name(request)
+        part = self._part(name)
+        fetched = part.get(name)
         if fetched is None:
             return None
         now_ms = self._now_ms()
@@ -30,12 +39,17 @@ class Remembered:
             fetched.renew(now_ms)
         if fetched.holds(now_ms):
             return fetched
-        self._kept.drop(request)
+        part.drop(name)
         return None
 
     def offer(self, request: bytes, fetched: Fetched) -> None:
-        if fetched.until_ms and len(request) <= LONGEST_REQUEST and self._came_before(hash(request)):
-            self._kept.keep(request, fetched, _bytes_of(request, fetched))
+        if fetched.until_ms and len(request) <= LONGEST_REQUEST:
+            name = _name(request)
+            if self._came_before(hash(name)):
+                self._part(name).keep(name, fetched, _bytes_of(fetched))
+
+    def _part(self, name: bytes) -> Recent[bytes, Fetched]:
+        return self._parts[name[0] % _PARTS]
 
     def _came_before(self, request: int) -> bool:
         """As far as is known: each leaves a mark until another takes its place. To be wrong about it does no harm."""
@@ -46,6 +60,10 @@ class Remembered:
         return False
 
 
-def _bytes_of(request: bytes, fetched: Fetched) -> int:
+def _name(request: bytes) -> bytes:
+    return blake2b(request, digest_size=_NAME_BYTES).digest()
+
+
+def _bytes_of(fetched: Fetched) -> int:
     """Without the messages themselves: they are the table's, and rarely outlive it here by more than a minute."""
-    return _FIXED_BYTES + len(request) + 8 * len(fetched.pieces)
+    return _FIXED_BYTES + 8 * len(fetched.pieces)

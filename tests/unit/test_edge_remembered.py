@@ -39,6 +39,10 @@ def remembered(now_ms: int = 0) -> Remembered:
     return Remembered(lambda: now_ms)
 
 
+def how_many(answers: Remembered) -> int:
+    return sum(len(part._kept) for part in answers._parts)
+
+
 def test_an_answer_is_kept_once_its_request_comes_again() -> None:
     answers, answer = remembered(), fetched()
     answers.offer(b"request", answer)
@@ -52,7 +56,7 @@ def test_of_many_requests_that_come_once_hardly_any_is_kept() -> None:
     answers = remembered()
     for number in range(20_000):
         answers.offer(b"%d" % number, fetched())
-    assert len(answers._kept._kept) < 200
+    assert how_many(answers) < 200
 
 
 def test_a_long_request_is_not_kept() -> None:
@@ -67,7 +71,7 @@ def test_an_answer_that_holds_for_this_once_is_not_kept() -> None:
     answers = remembered()
     for _ in range(2):
         answers.offer(b"request", fetched(until_ms=0))
-    assert not answers._kept._kept
+    assert how_many(answers) == 0
 
 
 def test_an_answer_holds_until_its_time_its_table_or_its_people_are_over() -> None:
@@ -87,4 +91,12 @@ def test_an_answer_that_no_longer_holds_is_let_go() -> None:
     for _ in range(2):
         answers.offer(b"request", answer)
     answer.era.over = True
-    assert answers.get(b"request") is None and not answers._kept._kept
+    assert answers.get(b"request") is None and how_many(answers) == 0
+
+
+def test_all_answers_together_are_bounded_in_bytes() -> None:
+    answers = Remembered(lambda: 0, most_bytes=640_000)
+    for number in range(20_000):
+        for _ in range(2):
+            answers.offer(b"%d" % number, fetched())
+    assert 640_000 / 610 * 0.8 < how_many(answers) <= 640_000 / 608
