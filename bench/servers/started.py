@@ -22,7 +22,8 @@ _STOP_S: Final = 10.0
 
 ANSWER_PATH: Final = "/answer.json"
 
-PYTHON: Final = ("raw ASGI", "FastAPI")
+BARE: Final = "bare protocol"
+PYTHON: Final = (BARE, "raw ASGI", "FastAPI")
 """The baselines of `bench.servers.apps`."""
 
 _NGINX: Final = """
@@ -113,7 +114,7 @@ def _temporary(folder: Path, built: str) -> str:
 
 @contextmanager
 def python_baseline(name: str, folder: Path, answer: bytes, core: int | None) -> Iterator[Server]:
-    """uvicorn with an app of `bench.servers.apps`, one of PYTHON, that answers every POST with the JSON of `answer`."""
+    """One of PYTHON, which `bench.servers.apps` has: every POST gets the JSON of `answer`."""
     port = free_port()
     folder.mkdir()
     file = folder / "answer.json"

@@ -19,7 +19,11 @@ PATIENCE_S = 300
 
 ROWS = {
     "fetch": [
-        *(f"fetch hot{how} × {baseline}" for how in ("", ", resolve") for baseline in ("nginx", "raw ASGI", "FastAPI")),
+        *(
+            f"fetch hot{how} × {baseline}"
+            for how in ("", ", resolve")
+            for baseline in ("nginx", "bare protocol", "raw ASGI", "FastAPI")
+        ),
         *(f"fetch hot{how} at half of saturation, p50" for how in ("", ", resolve")),
     ],
     "cold": ["fetch cold × nginx", "fetch cold, resolve × nginx"],
