@@ -16,7 +16,7 @@ _MARKS: Final = 64 * 1024
 _PARTS: Final = 64
 """A dict in which each new key takes the place of another is rebuilt now and then: a part of the answers at a time."""
 
-_FIXED_BYTES: Final = 600
+_FIXED_BYTES: Final = 700
 
 
 class Remembered:

@@ -99,4 +99,4 @@ def test_all_answers_together_are_bounded_in_bytes() -> None:
     for number in range(20_000):
         for _ in range(2):
             answers.offer(b"%d" % number, fetched())
-    assert 640_000 / 610 * 0.8 < how_many(answers) <= 640_000 / 608
+    assert 0.7 * 640_000 / 708 < how_many(answers) <= 640_000 / 708
