@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from prometheus_client import Gauge
@@ -94,19 +94,23 @@ class Supervisor:
         self._on_death()
 
     async def _stop(self, name: str, task: asyncio.Task[None]) -> None:
-        """Cancels until it has ended: before Python 3.12 `asyncio.wait_for`, which redis-py uses, can swallow a
-        cancellation, and a loop that was not told would go on."""
         if task.done():
             return
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._stop_timeout_s
-        while not task.done() and loop.time() < deadline:
-            task.cancel()
-            await asyncio.wait([task], timeout=min(_CANCEL_AGAIN_S, deadline - loop.time()))
+        await cancel(task, self._stop_timeout_s)
         if not task.done():
             log.error("task_did_not_stop", task=name, seconds=self._stop_timeout_s)
         elif not task.cancelled() and (error := task.exception()):
             log.error("task_failed_stopping", task=name, reason=one_line(error), exc_info=error)
+
+
+async def cancel(task: asyncio.Future[Any], timeout_s: float) -> None:
+    """Cancels until it has ended or `timeout_s` are over: before Python 3.12 `asyncio.wait_for`, which redis-py uses,
+    can swallow a cancellation, and a loop that was not told would go on. What it ended with is the caller's to ask."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while not task.done() and loop.time() < deadline:
+        task.cancel()
+        await asyncio.wait([task], timeout=min(_CANCEL_AGAIN_S, deadline - loop.time()))
 
 
 async def _run(work: Work) -> None:

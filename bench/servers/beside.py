@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from bench.servers.cores import on
+from service.supervise import cancel
 
 _NICE = 10
 _STOP_S = 60.0
-_CANCEL_AGAIN_S = 0.1
 _READY = "ready\n"
 
 Counts = dict[str, int]
@@ -70,8 +70,6 @@ async def _until_told(work: Coroutine[Any, Any, None]) -> None:
     await asyncio.wait((waiting, working), return_when=asyncio.FIRST_COMPLETED)
     if working.done():
         await working
-    while not working.done():  # before Python 3.12 `asyncio.wait_for`, which redis-py uses, can swallow a cancellation
-        working.cancel()
-        await asyncio.wait((working,), timeout=_CANCEL_AGAIN_S)
-    if not working.cancelled():
+    await cancel(working, _STOP_S)
+    if working.done() and not working.cancelled():
         working.exception()

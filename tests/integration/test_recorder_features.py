@@ -18,7 +18,7 @@ from recorder.states.rebuild import Rebuilder
 from store import tables
 from tests.support.event_rings import at_least, projected_rings, right_rings, ring_id, stored_rings
 from tests.support.polling import eventually_async
-from tests.support.recorder_world import NOW_MS, World, event
+from tests.support.recorder_world import NOW_MS, World, at_work, event
 
 pytestmark = pytest.mark.anyio
 
@@ -452,18 +452,13 @@ async def test_a_flush_of_redis_loses_no_ring(world: World) -> None:
 
 async def test_a_running_recorder_hears_of_new_audiences_and_of_what_is_published(world: World) -> None:
     await some_past(world)
-    running = asyncio.create_task(world.features.run())
-    try:
+    async with at_work(world.features):
         audience_id = await world.add_audience(at_least(2))
         await eventually_async(lambda: nobody_prepares(world))
         await check(world)
         await world.delete_audience(audience_id)
         await world.publish()
         await eventually_async(lambda: nothing_is_kept(world))
-        assert not running.done()
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 @pytest.mark.parametrize("ticks", range(5))

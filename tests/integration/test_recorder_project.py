@@ -1,4 +1,3 @@
-import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -7,7 +6,7 @@ import pytest
 from recorder.rows.customers import CustomerKey
 from recorder.states.wanted import Wanted
 from tests.support.polling import eventually_async
-from tests.support.recorder_world import NOW_MS, World
+from tests.support.recorder_world import NOW_MS, World, at_work
 from wire import codec, events, keys
 from wire.userstate import UserState
 
@@ -99,13 +98,9 @@ async def test_wanted_users_are_answered_known_or_not(world: World) -> None:
     asked: list[Any] = [{"org": str(world.org_id), "subject": subject} for subject in ("u:ada", "a:x", "u:nobody")]
     for fields in (*junk, *asked):
         await world.redis.xadd(keys.WANTED, fields)
-    serving = asyncio.create_task(Wanted(world.redis, world.blocking, world.projector).run())
-    try:
+    async with at_work(Wanted(world.redis, world.blocking, world.projector)):
         await eventually_async(lambda: world.state("u:nobody"))
         await eventually_async(lambda: nothing_wanted(world))
-    finally:
-        serving.cancel()
-        await asyncio.wait([serving])
     assert (await world.known_state("u:ada")).traits == {"plan": "free"}
     assert (await world.known_state("u:bob")).aliases == {"x"}
     assert await world.state("a:x")

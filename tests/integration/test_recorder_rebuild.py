@@ -1,4 +1,3 @@
-import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,7 +7,7 @@ from inapp.embedded import EmbeddedRedis
 from recorder.states.project import CHUNK
 from recorder.states.rebuild import Rebuilder
 from tests.support.polling import eventually_async
-from tests.support.recorder_world import NOW_MS, World, recorder_world
+from tests.support.recorder_world import NOW_MS, World, at_work, recorder_world
 from wire import keys
 from wire.userstate import Marker, UserState
 
@@ -147,18 +146,13 @@ async def test_flushes_restarts_and_new_orgs_are_noticed(
     world: World, own_redis: EmbeddedRedis, rebuilder: Rebuilder
 ) -> None:
     await world.record(world.identify("ada", properties={"plan": "free"}))
-    running = asyncio.create_task(rebuilder.run())
-    try:
+    async with at_work(rebuilder):
         await eventually_async(lambda: marker(world))
         await world.redis.flushall()
         await eventually_async(lambda: marker(world))
         assert (await world.known_state("u:ada")).traits == {"plan": "free"}
         new = await world.add_org(uuid4())
         await eventually_async(lambda: marker(world, new))
-        assert not running.done()
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
     await world.redis.flushall()
     own_redis.stop()
     own_redis.start()

@@ -1,7 +1,6 @@
 """A recorder's parts around one database and one Redis, and what a test wants to see of both."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from recorder.ledger import Ledger
 from recorder.record import Recorded
 from recorder.states.project import Projector
 from service.connect import blocking_redis_client, redis_client
+from service.supervise import cancel
 from store import inbox, outbox, tables
 from store.connect import create_engine
 from store.features import mark_preparing
@@ -29,6 +29,7 @@ from wire.userstate import UserState
 
 NOW_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
+_STOP_S = 30.0
 
 
 def event(
@@ -109,12 +110,8 @@ class World:
     @asynccontextmanager
     async def inbox_at_work(self) -> AsyncIterator[None]:
         """Whatever is asked inside the block, by whomever, is done as it comes."""
-        task = asyncio.create_task(self.inbox.run())
-        try:
+        async with at_work(self.inbox):
             yield
-            assert not task.done(), task
-        finally:
-            await cancelled(task)
 
     async def settle_features(self) -> None:
         """What audiences ask for is adopted, gathered and, if nobody asks any more, removed."""
@@ -243,15 +240,8 @@ async def at_work(*parts: Runs) -> AsyncIterator[None]:
         yield
         assert not [task for task in tasks if task.done()]
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-
-async def cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+        await asyncio.gather(*[cancel(task, _STOP_S) for task in tasks])
+        assert not [task for task in tasks if not task.done()]
 
 
 @asynccontextmanager
