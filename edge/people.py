@@ -41,11 +41,16 @@ class Who:
 
 
 class Basis:
-    """The states of which something was made. It stands until any of them, or what is laid over it, changes."""
+    """The states of which something was made. It stands until any of them, or what is laid over it, changes, and again
+    once it was found to come to the same."""
 
     __slots__ = ("_entry", "_others", "_version")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
+        self.rest_on(entries)
+
+    def rest_on(self, entries: Sequence[Entry]) -> None:
+        """As they are now, theirs first of whom it was made."""
         self._entry, *others = entries
         self._version = self._entry.version
         self._others = tuple([(entry, entry.version) for entry in others])
@@ -90,6 +95,22 @@ class Known:
         is_now = self._since_ms <= now_ms and (changes_ms is None or now_ms < changes_ms)
         return is_now and self._people == table.people and self.basis.stands()
 
+    def confirm(self, person: Person, table: OrgTable, now_ms: int, entries: Sequence[Entry]) -> bool:
+        """Whether `person`, which was found out anew, is given what they were given before and for at least as long.
+        Then answers that were made of the basis hold again."""
+        if (
+            self._people != table.people
+            or person.audiences != self.person.audiences
+            or person.seen != self.person.seen
+            or _is_earlier(person.changes_ms, self.person.changes_ms)
+        ):
+            return False
+        if person.changes_ms != self.person.changes_ms:
+            self._index = -1
+        self.person, self._since_ms = person, now_ms
+        self.basis.rest_on(entries)
+        return True
+
     def may_get(self, table: OrgTable, now_ms: int) -> Eligible:
         """Worked out once and kept until its next change."""
         changes_ms = self.may.changes_ms
@@ -121,16 +142,16 @@ class People:
         if entry is None:
             return None
         known: Known | None = entry.known
-        if (
-            known is not None
-            and known.anonymous_id == who.anonymous_id
-            and known.person.verified == verified
-            and known.is_current(table, now_ms)
-        ):
+        if known is not None and (known.anonymous_id != who.anonymous_id or known.person.verified != verified):
+            known = None
+        if known is not None and known.is_current(table, now_ms):
             return known
-        return self._evaluate(who, entry, table, now_ms, verified=verified)
+        return self._evaluate(who, entry, known, table, now_ms, verified=verified)
 
-    def _evaluate(self, who: Who, entry: Entry, table: OrgTable, now_ms: int, *, verified: bool) -> Known | None:
+    def _evaluate(
+        self, who: Who, entry: Entry, before: Known | None, table: OrgTable, now_ms: int, *, verified: bool
+    ) -> Known | None:
+        """`before`: what was found out about the very same."""
         laid = self._laid(who)
         entries = [entry, *(self._users.peek((who.org_id, name)) for name in list(laid)[1:])]
         there = [each for each in entries if each is not None and each.encoded is not None]
@@ -140,6 +161,8 @@ class People:
         if state is None:
             return None
         somebody = person(table, state, {}, now_ms, verified=verified)
+        if before is not None and before.confirm(somebody, table, now_ms, there):
+            return before
         known = Known(somebody, table, now_ms, who.anonymous_id, there)
         self._users.remember((who.org_id, who.subject), known, known.size_bytes(table))
         return known
@@ -177,6 +200,11 @@ class People:
             name = subjects.anonymous(visitor)
             laid[name] = events((org_id, name))
         return laid
+
+
+def _is_earlier(moment_ms: int | None, than_ms: int | None) -> bool:
+    """None: never."""
+    return moment_ms is not None and (than_ms is None or moment_ms < than_ms)
 
 
 def as_one(

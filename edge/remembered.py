@@ -28,19 +28,15 @@ class Remembered:
         self._marks = bytearray(_MARKS)
 
     def get(self, request: bytes) -> Fetched | None:
-        """What answered the request, if it still is the answer."""
+        """What answered the request, if it still is the answer. If not, it may be again once more is known."""
         name = _name(request)
-        part = self._part(name)
-        fetched = part.get(name)
+        fetched = self._part(name).get(name)
         if fetched is None:
             return None
         now_ms = self._now_ms()
         if now_ms >= fetched.until_ms:
             fetched.renew(now_ms)
-        if fetched.holds(now_ms):
-            return fetched
-        part.drop(name)
-        return None
+        return fetched if fetched.holds(now_ms) else None
 
     def offer(self, request: bytes, fetched: Fetched) -> None:
         if fetched.until_ms and len(request) <= LONGEST_REQUEST:

@@ -49,7 +49,8 @@ class Entry:
     """A customer in memory. Whatever was made of one holds as long as its `version` stays and its era is not over.
 
     `encoded`: the state as Redis has it, empty for somebody who is not known; None once it made room for others, so
-    that only `known`, what was found out with it, is left. `used` since it was last considered for eviction.
+    that only `known`, what was found out with it, is left. `known` outlives changes, to be compared with what is found
+    out after them. `used` since it was last considered for eviction.
     """
 
     __slots__ = ("encoded", "era", "known", "known_bytes", "rev", "stale", "used", "version")
@@ -79,9 +80,8 @@ class Entry:
         return None if self.encoded is None or self.era.void else Entry(self.rev, self.encoded, self.era)
 
     def change(self) -> None:
-        """What was made of it no longer holds."""
+        """What was made of it has to be found out anew."""
         self.version += 1
-        self.known = None
 
 
 class _Wait(Generic[T]):
@@ -187,7 +187,7 @@ class Users:
                 load.least_rev = max(load.least_rev, rev)
 
     def change(self, key: Key) -> None:
-        """What was found out about a customer no longer holds, although their state does."""
+        """What was found out about a customer has to be found out anew, although their state holds."""
         entry = self._entries.get(key)
         if entry is not None:
             entry.change()
@@ -225,14 +225,13 @@ class Users:
         self._asked.clear()
 
     async def refresh(self, subjects: Iterable[Key]) -> bool:
-        """Reads those that are cached, or being read, once more. False when Redis could not be reached."""
+        """Reads those that are cached, or being read, once more; what is cached will do until then. False when Redis
+        could not be reached."""
         loads = []
         for key in subjects:
-            if (entry := self._entries.get(key)) is not None:
-                self._outdate(entry)
-            elif key not in self._loads:
-                continue
             load = self._loads.get(key)
+            if load is None and key not in self._entries:
+                continue
             if load is not None:
                 load.again = True
             loads.append(load or self._load(key))
@@ -315,15 +314,17 @@ class Users:
     def _keep(self, key: Key, rev: int, encoded: bytes) -> Entry:
         """Caches the newer one of what was there and what was read; the answer is one that keeps its state."""
         before = self._entries.get(key)
-        if before is not None:
-            if before.is_fresh and before.rev > rev and (copy := before.copy()):
-                return copy
-            self._remove(key)
+        if before is not None and before.is_fresh and before.rev > rev and (copy := before.copy()):
+            return copy
         era = self._eras.get(key[0])
         if era is None:
             era = self._eras[key[0]] = Era()
-        self._entries[key] = self._with_state[key] = Entry(rev, encoded, era)
-        self._bytes += _FIXED_BYTES
+        entry = Entry(rev, encoded, era)
+        if before is not None:
+            entry.known, entry.known_bytes = before.known, before.known_bytes
+            self._remove(key)
+        self._entries[key] = self._with_state[key] = entry
+        self._bytes += _FIXED_BYTES + entry.known_bytes
         self._count(len(encoded))
         self._shrink()
         return Entry(rev, encoded, era)
@@ -354,7 +355,7 @@ class Users:
             self._with_state.pop(key, None)
             self._bytes -= _FIXED_BYTES + entry.known_bytes
             self._count(-len(entry.encoded or b""))
-            entry.encoded = None
+            entry.encoded = entry.known = None
             entry.change()
 
     def _count(self, states_bytes: int) -> None:

@@ -156,6 +156,52 @@ async def test_rules_are_evaluated_anew_when_time_changes_what_they_say(world: W
     assert world.given(ADA, table, last_ms + 1) == [CAPPED.id]
 
 
+async def test_what_was_made_of_people_holds_again_once_a_change_is_found_to_come_to_the_same(world: World) -> None:
+    known = world.known(ADA_HERE)
+    assert known is not None
+    finish(world.overlay.adding(1, [event("viewed", properties=b"{}")]))
+    assert not known.basis.stands()
+    assert world.known(ADA_HERE) is known and known.basis.stands()
+    for subject in ("u:ada", "a:x"):
+        await world.put(subject, 9, traits={"plan": "free"})
+        world.users.announce(ORG, [(subject, 9)])
+        assert not known.basis.stands()
+        await world.load(subject)
+        assert world.known(ADA_HERE) is known and known.basis.stands()
+
+
+@pytest.mark.parametrize(("by_ms", "is_the_same"), [(-1, False), (0, True), (1, True)])
+async def test_what_ends_sooner_is_not_the_same_and_what_ends_later_ends_later(
+    world: World, by_ms: int, is_the_same: bool
+) -> None:
+    rule = happened("viewed", within="1d")
+    (feature_id,) = features_of([parse_rule(rule)])
+    table = table_of(rule)
+    for rev, at_ms in ((2, NOW_MS), (3, NOW_MS + by_ms)):
+        before = world.known(ADA, table)
+        await world.put("u:ada", rev, rings={feature_id: (at_ms,)})
+        world.users.announce(ORG, [("u:ada", rev)])
+        await world.load("u:ada")
+        assert world.given(ADA, table, NOW_MS + 1) == [TARGETED.id, CAPPED.id]
+    assert before is not None
+    assert before.basis.stands() == is_the_same == (world.known(ADA, table, NOW_MS + 1) is before)
+    ends_ms = NOW_MS + by_ms + 86_400_000
+    assert world.given(ADA, table, ends_ms) == [TARGETED.id, CAPPED.id]
+    assert world.given(ADA, table, ends_ms + 1) == [CAPPED.id]
+
+
+async def test_what_was_made_of_somebody_who_was_another_for_a_while_does_not_hold_again(world: World) -> None:
+    known = world.known()
+    assert known is not None
+    for rev, plan in ((2, "pro"), (3, "free")):
+        await world.put("u:ada", rev, traits={"plan": plan})
+        world.users.announce(ORG, [("u:ada", rev)])
+        await world.load("u:ada")
+        world.given()
+    assert world.given() == [TARGETED.id, CAPPED.id]
+    assert not known.basis.stands()
+
+
 async def test_the_list_changes_with_the_table_and_the_rules_only_with_theirs(world: World) -> None:
     known = world.known()
     ending = message("Ending", id_=str(UUID(int=3)), ends_ms=NOW_MS + 10, priority=1)

@@ -86,12 +86,26 @@ def test_an_answer_holds_until_its_time_its_table_or_its_people_are_over() -> No
     assert not of_somebody.holds(9)
 
 
-def test_an_answer_that_no_longer_holds_is_let_go() -> None:
-    answers, answer = remembered(), fetched()
+def test_an_answer_that_does_not_hold_is_given_again_once_it_does() -> None:
+    answers, entry = remembered(), Entry(1, b"", Era())
+    basis = Basis([entry])
+    answer = Fetched((b"{}",), 2, Era(), basis, until_ms=10)
+    for _ in range(2):
+        answers.offer(b"request", answer)
+    entry.change()
+    assert answers.get(b"request") is None
+    basis.rest_on([entry])
+    assert answers.get(b"request") is answer
+
+
+def test_another_answer_takes_the_place_of_one_that_does_not_hold() -> None:
+    answers, answer, new = remembered(), fetched(), fetched()
     for _ in range(2):
         answers.offer(b"request", answer)
     answer.era.over = True
-    assert answers.get(b"request") is None and how_many(answers) == 0
+    assert answers.get(b"request") is None
+    answers.offer(b"request", new)
+    assert answers.get(b"request") is new and how_many(answers) == 1
 
 
 def test_all_answers_together_are_bounded_in_bytes() -> None:

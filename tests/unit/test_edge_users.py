@@ -278,6 +278,20 @@ async def test_a_refresh_reads_what_is_cached_or_on_its_way_and_nothing_else(red
     )
 
 
+async def test_what_is_cached_will_do_until_it_was_read_once_more(redis: WatchedRedis) -> None:
+    users = users_of(redis)
+    redis.put("u:ada", 1)
+    await rev(users)
+    redis.put("u:ada", 2)
+    redis.gate.clear()
+    refresh = asyncio.create_task(users.refresh([(ORG, "u:ada")]))
+    await turns()
+    assert (await rev(users), len(redis.reads)) == (1, 2)
+    redis.gate.set()
+    assert await refresh
+    assert (await rev(users), len(redis.reads)) == (2, 2)
+
+
 async def test_a_refresh_says_when_redis_was_out_of_reach(redis: WatchedRedis) -> None:
     users = users_of(redis)
     await rev(users)
