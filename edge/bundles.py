@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from edge.disk import BundleDisk
-from edge.era import Era
 from edge.slices import in_slices
 from engine.steps import Steps, finish
 from engine.table import OrgTable, TableError, preparing_table
@@ -48,13 +47,28 @@ ORGS = Gauge("inapp_edge_orgs", "Orgs whose bundles are loaded", multiprocess_mo
 
 @dataclass(slots=True)
 class Org:
-    """As it is served now. `bundles` by sha. `era`: ends when another table takes the place of this one."""
+    """As it is served at one time. `bundles` by sha. `place`: where the latest stands."""
 
     id: UUID
     table: OrgTable
     manifest: Manifest
     bundles: Mapping[str, Bundle]
-    era: Era
+    place: "Place"
+
+
+class Place:
+    """Of one org: what was made by an earlier table finds the `latest` here, and holds no table itself.
+
+    `table`: the number of the latest one's.
+    """
+
+    __slots__ = ("latest", "table")
+
+    latest: Org
+    table: int
+
+    def put(self, org: Org) -> None:
+        self.latest, self.table = org, org.table.number
 
 
 class _Absence(NamedTuple):
@@ -231,11 +245,10 @@ class Bundles:
 
     def _swap(self, org: Org) -> None:
         org_id, before = org.id, self._orgs.get(org.id)
-        if before is not None:
-            if _asks_more(org.manifest, before.manifest):
-                self._on_more_features(org_id)
-            before.era.over = True
+        if before is not None and _asks_more(org.manifest, before.manifest):
+            self._on_more_features(org_id)
         self._orgs[org_id] = org
+        org.place.put(org)
         self._absent.pop(org_id, None)
         self._note_problem(org_id, None)
         SWAPS.inc()
@@ -279,7 +292,7 @@ def building(org_id: UUID, manifest: Manifest, given: Mapping[str, bytes], befor
                 yield
         by_audience = {audience_id: bundles[sha] for audience_id, sha in manifest.bundles.items()}
         table = yield from preparing_table(manifest, by_audience, before.table if before else None)
-        return Org(org_id, table, manifest, bundles, Era())
+        return Org(org_id, table, manifest, bundles, before.place if before else Place())
     except (DecodeError, TableError):
         raise
     except Exception as error:  # well-formed bytes that mean nonsense, in whichever way

@@ -95,7 +95,7 @@ class Fastlane(HttpToolsProtocol):
     def send(self, fetched: Fetched, request_id: bytes) -> None:
         """In one piece: the kernel takes longer over many than it takes to join them."""
         head = self.lane.ok_head(fetched.body_bytes, self.server_state.default_headers, request_id)
-        self.transport.write(b"".join((head, *fetched.pieces)))
+        self.transport.write(fetched.after(head))
 
     def on_message_begin(self) -> None:
         """What uvicorn begins with here waits until it is known to be needed."""

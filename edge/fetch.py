@@ -1,15 +1,14 @@
 """The messages somebody gets now: request → decision → answer."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from edge import access
 from edge.answers import Answer, read_json
-from edge.bundles import Bundles, Org
-from edge.era import Era
+from edge.bundles import Bundles, Org, Place
 from edge.fetch_request import FetchRequest, read_query, read_request
-from edge.listings import Listings
+from edge.listings import Listing, Listings
 from edge.people import NOTHING_KNOWN, Basis, People, Read, Who
 from engine.decide import NOBODY, Eligible, Person, eligible, person
 from engine.table import OrgTable
@@ -25,38 +24,45 @@ DEGRADED_VALID_FOR_MS = 10 * 1000
 """So that an SDK soon asks again when the state that was missing may be back."""
 
 _MESSAGES = b'{"success":true,"data":{"messages":['
+_END_OF_MESSAGES = b"]"
+_AROUND_BYTES = len(_MESSAGES) + len(_END_OF_MESSAGES)
 _UNCHANGED = b'{"success":true,"data":{"unchanged":true'
 _DEGRADED = b',"degraded":true'
 
 
 @dataclass(slots=True)
 class Fetched:
-    """A 200 whose body is these pieces. `until_ms`: until when the same request gets the same; 0: the next may get
-    another.
+    """A 200: the messages of `listing` and `end`, which tells revision, etag and until when it is valid.
 
-    `era`: that of the table by which it was decided; `basis`: what of people, None where they did not matter.
-    `changes_ms`: when it changes by itself. The last piece tells `revision`, `etag` and until when it is valid.
+    `place`: of the org; `table`: the latest by which it is known to be so; `alike`: as that table has it.
+    `client_etag`: of what the client has; if that is the same, the messages are left out.
+    `basis`: what of people it was made of, None where they did not matter. `changes_ms`: when it changes by itself.
+    `until_ms`: until when the same request gets the same; 0: the next may get another.
     """
 
-    pieces: Sequence[bytes]
-    body_bytes: int
-    era: Era
+    place: Place
+    table: int
+    alike: int
+    listing: Listing
+    end: bytes
+    client_etag: bytes | None = None
     basis: Basis | None = None
-    until_ms: int = 0
     changes_ms: int | None = None
-    revision: int = 0
-    etag: bytes = b""
+    until_ms: int = 0
 
     def holds(self, now_ms: int) -> bool:
         """Whether the request that was answered so would be answered so again."""
-        return now_ms < self.until_ms and not self.era.over and (self.basis is None or self.basis.stands())
+        is_now = now_ms < self.until_ms and self.table == self.place.table
+        return is_now and (self.basis is None or self.basis.stands())
 
     def renew(self, now_ms: int) -> None:
-        """Tells anew until when it is valid, which takes as many bytes. What changed by itself still does not hold."""
-        self.pieces = (
-            *self.pieces[:-1],
-            _end(self.revision, self.etag, _until_ms(self.changes_ms, now_ms, VALID_FOR_MS)),
-        )
+        """By the latest table and the time, if neither has the same request answered otherwise. See `holds`."""
+        table = self.place.latest.table
+        if self.alike != table.alike:
+            return
+        self.table, self.listing = table.number, self.listing.of(table)
+        until_ms = _until_ms(self.changes_ms, now_ms, VALID_FOR_MS)
+        self.end = _end(table.version.revision, self.listing.etag, until_ms)
         self.until_ms = _until_ms(self.changes_ms, now_ms, REUSED_FOR_MS)
         if self.basis is not None:
             self.basis.use()
@@ -66,8 +72,22 @@ class Fetched:
         return 200
 
     @property
+    def unchanged(self) -> bool:
+        return self.client_etag == self.listing.etag
+
+    @property
+    def body_bytes(self) -> int:
+        return (len(_UNCHANGED) if self.unchanged else _AROUND_BYTES + self.listing.body_bytes) + len(self.end)
+
+    def after(self, head: bytes) -> bytes:
+        """The body with something before it."""
+        if self.unchanged:
+            return b"".join((head, _UNCHANGED, self.end))
+        return b"".join((head, _MESSAGES, *self.listing.pieces, _END_OF_MESSAGES, self.end))
+
+    @property
     def answer(self) -> Answer:
-        return Answer(200, b"".join(self.pieces))
+        return Answer(200, self.after(b""))
 
 
 class Fetch:
@@ -120,7 +140,7 @@ class Fetch:
                 fetched = self._of_nobody(org, request, verified=verified)
             else:
                 fetched = await self._people.read(who, partial(self._once_read, org, request, who, verified))
-                org = self._newest(org)
+                org = org.place.latest
         return fetched.answer
 
     def _once_read(
@@ -128,16 +148,13 @@ class Fetch:
     ) -> Fetched | None:
         """None: it has to be read once more, as there is a newer table. A state that was read before that may lack
         events that its rules ask for."""
-        if self._newest(org) is not org:
+        if org.place.latest is not org:
             return None
         fetched = self._of_somebody(org, request, who, verified=verified)
         if fetched is not None:
             return fetched
         state = self._people.state(who, read, org.table.features) if read else None
         return self._from_state(org, state, request, verified=verified)
-
-    def _newest(self, org: Org) -> Org:
-        return self._bundles.org(org.id) or org if org.era.over else org
 
     def _at_once(self, org: Org, request: FetchRequest) -> Fetched | None:
         who, verified = _who(org, request)
@@ -150,28 +167,29 @@ class Fetch:
         if request.user_id is None:
             return self._from_state(org, NOTHING_KNOWN, request, verified=verified)
         now_ms = self._now_ms()
-        return self._fetched(org, eligible(org.table, _UNPROVEN, now_ms), request, now_ms)
+        return self._lasting(org, eligible(org.table, _UNPROVEN, now_ms), request, now_ms)
 
     def _of_somebody(self, org: Org, request: FetchRequest, who: Who, *, verified: bool) -> Fetched | None:
         """From memory. What is known of somebody does not do where the request's traits count too, for this once."""
         table, now_ms = org.table, self._now_ms()
         known = None if request.traits else self._people.known(who, table, now_ms, verified=verified)
-        return None if known is None else self._fetched(org, known.may_get(table, now_ms), request, now_ms, known.basis)
+        return None if known is None else self._lasting(org, known.may_get(table, now_ms), request, now_ms, known.basis)
 
     def _from_state(self, org: Org, state: UserState | None, request: FetchRequest, *, verified: bool) -> Fetched:
         """Not to be given again: the next request may bring other traits, or find a state that is unknown now."""
-        now_ms = self._now_ms()
-        somebody = NOBODY if state is None else person(org.table, state, request.traits, now_ms, verified=verified)
-        may = eligible(org.table, somebody, now_ms)
-        pieces, body_bytes, _ = answer(self._listings, org.table, may, request, now_ms, degraded=state is None)
-        return Fetched(pieces, body_bytes, org.era)
+        table, now_ms = org.table, self._now_ms()
+        somebody = NOBODY if state is None else person(table, state, request.traits, now_ms, verified=verified)
+        may = eligible(table, somebody, now_ms)
+        answered = answer(self._listings, table, may, request, now_ms, degraded=state is None)
+        return Fetched(org.place, table.number, table.alike, *answered)
 
-    def _fetched(
+    def _lasting(
         self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, basis: Basis | None = None
     ) -> Fetched:
-        pieces, body_bytes, etag = answer(self._listings, org.table, may, request, now_ms)
-        until_ms, revision = _until_ms(may.changes_ms, now_ms, REUSED_FOR_MS), org.table.version.revision
-        return Fetched(pieces, body_bytes, org.era, basis, until_ms, may.changes_ms, revision, etag)
+        table, changes_ms = org.table, may.changes_ms
+        until_ms = _until_ms(changes_ms, now_ms, REUSED_FOR_MS)
+        answered = answer(self._listings, table, may, request, now_ms)
+        return Fetched(org.place, table.number, table.alike, *answered, basis, changes_ms, until_ms)
 
 
 async def _answer_of(begun: Fetched | Awaitable[Answer]) -> Answer:
@@ -203,15 +221,12 @@ def _who(org: Org, request: FetchRequest) -> tuple[Who | None, bool]:
 
 def answer(
     listings: Listings, table: OrgTable, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
-) -> tuple[Sequence[bytes], int, bytes]:
-    """The body of the response, in pieces, its length, and its etag, without a clock or any I/O."""
+) -> tuple[Listing, bytes, bytes | None]:
+    """(the messages, the end of the body, the client's etag), without a clock or any I/O."""
     listing = listings.within(table, may.messages, request.context)
     until_ms = _until_ms(may.changes_ms, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
     end = _end(table.version.revision, listing.etag, until_ms, _DEGRADED if degraded else b"")
-    if request.etag is not None and request.etag.encode() == listing.etag:
-        return (_UNCHANGED, end), len(_UNCHANGED) + len(end), listing.etag
-    body_bytes = len(_MESSAGES) + listing.body_bytes + 1 + len(end)
-    return (_MESSAGES, *listing.pieces, b"]", end), body_bytes, listing.etag
+    return listing, end, None if request.etag is None else request.etag.encode()
 
 
 def _end(revision: int, etag: bytes, until_ms: int, more: bytes = b"") -> bytes:

@@ -13,27 +13,40 @@ _FIXED_BYTES: Final = 900
 
 
 class Listing:
-    """The messages at these places of a table, in order. `pieces`: their JSON with commas, which is not joined: what
+    """The messages at these `places` of a table, in order. `pieces`: their JSON with commas, which is not joined: what
     many people get differs, but is made of the same pieces. `body_bytes`: all of them together.
 
-    `table`: the number of the latest in which they are known to say the same.
+    `table`: the number of the latest that is known to have them so.
     """
 
-    __slots__ = ("body_bytes", "etag", "pieces", "table")
+    __slots__ = ("body_bytes", "etag", "pieces", "places", "table")
 
     def __init__(self, table: OrgTable, places: Sequence[int]) -> None:
-        all_messages = table.messages
-        messages = [all_messages[place] for place in places]
-        self.etag = etag_of(messages).encode()
-        self.pieces = [prepared.further for prepared in messages]
-        if messages:
-            self.pieces[0] = messages[0].message.json
+        self.places = places
+        self.pieces = _pieces(table, places)
+        self.etag = etag_of([table.messages[place] for place in places]).encode()
         self.body_bytes = sum(map(len, self.pieces))
         self.table = table.number
 
+    def of(self, table: OrgTable) -> "Listing":
+        """The same messages, as a table with the same index has them: another listing if one of them was edited."""
+        if self.table != table.number:
+            if _pieces(table, self.places) != self.pieces:
+                return Listing(table, self.places)
+            self.table = table.number
+        return self
+
+
+def _pieces(table: OrgTable, places: Sequence[int]) -> list[bytes]:
+    messages = table.messages
+    pieces = [messages[place].further for place in places]
+    if places:
+        pieces[0] = messages[places[0]].message.json
+    return pieces
+
 
 class Listings:
-    """The latest to be asked for, bounded in bytes. One outlives its table if the next changes none of its messages.
+    """The latest to be asked for, bounded in bytes. One outlives its table as long as the index is the same.
 
     A table is known here by numbers: nothing keeps one that is not in use any more. Of its messages, pieces may stay
     that nobody asks for until others take their room; they are not counted.
@@ -52,14 +65,10 @@ class Listings:
     def _of(self, table: OrgTable, messages: int) -> Listing:
         key = (table.index.number, messages)
         listing = self._kept.get(key)
-        if listing is not None and listing.table == table.number:
-            return listing
-        if listing is not None and table.says_the_same(messages, listing.table):
-            listing.table = table.number
-            return listing
-        listing = Listing(table, table.index.places(messages))
-        self._kept.keep(key, listing, _FIXED_BYTES + 8 * len(listing.pieces) + table.index.mask_bytes)
-        return listing
+        now = Listing(table, table.index.places(messages)) if listing is None else listing.of(table)
+        if now is not listing:
+            self._kept.keep(key, now, _FIXED_BYTES + 16 * len(now.pieces) + table.index.mask_bytes)
+        return now
 
 
 def etag_of(messages: Sequence[PreparedMessage]) -> str:

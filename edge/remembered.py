@@ -34,7 +34,7 @@ class Remembered:
         if fetched is None:
             return None
         now_ms = self._now_ms()
-        if now_ms >= fetched.until_ms:
+        if now_ms >= fetched.until_ms or fetched.table != fetched.place.table:
             fetched.renew(now_ms)
         return fetched if fetched.holds(now_ms) else None
 
@@ -62,4 +62,4 @@ def _name(request: bytes) -> bytes:
 
 def _bytes_of(fetched: Fetched) -> int:
     """Without the messages themselves: they are the table's, and rarely outlive it here by more than a minute."""
-    return _FIXED_BYTES + 8 * len(fetched.pieces)
+    return _FIXED_BYTES + 16 * len(fetched.listing.pieces)

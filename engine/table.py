@@ -8,7 +8,6 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from engine.clauses import compile_where
-from engine.edits import Edit, Edits
 from engine.features import FeatureIndex, features_of
 from engine.message_index import MESSAGES_A_STEP, MessageIndex, indexing
 from engine.rules import Membership, compile_pattern, compiling
@@ -75,8 +74,9 @@ class OrgTable:
 
     `number`: no other table of this process has it, and later ones have greater ones. `people`: the same number in
     tables by which the same is known of people: they have the same rules and caps. `capped`: those caps.
+    `alike`: the same number in tables by which a request is answered alike, but for what the messages say: they have
+    the same index, and the same may ask.
     `rules`: the JSON of each audience's rule, and what it means.
-    `edits`: those that came while the index was this one.
     """
 
     version: Version
@@ -90,12 +90,8 @@ class OrgTable:
     index: MessageIndex
     capped: frozenset[tuple[str, FrequencyCap]]
     people: int
+    alike: int
     number: int
-    edits: Edits
-
-    def says_the_same(self, messages: int, since: int) -> bool:
-        """Whether none of the messages was edited since the table of that number, which has the same index."""
-        return since <= self.number and not self.edits.concern(messages, since)
 
 
 class ParsedRule(NamedTuple):
@@ -132,14 +128,13 @@ def preparing_table(
     features = yield from _checking_features(manifest.features, parsed, before)
     messages = yield from _sorting(list(by_id.values()))
     number = next(_NUMBERS)
-    edited = yield from _finding_edits(messages, membership, before)
-    if before is None or edited is None:
-        index, edits = (yield from indexing(messages, len(membership.ids))), Edits(number)
-    else:
-        index, edits = before.index, before.edits.and_one(Edit(number, edited))
+    decides_alike = yield from _comparing(messages, membership, before)
+    index = before.index if before and decides_alike else (yield from indexing(messages, len(membership.ids)))
     capped = yield from _capped(index, before)
-    is_alike = before is not None and before.membership is membership and before.capped is capped
-    people = before.people if before and is_alike else number
+    knows_alike = before is not None and before.membership is membership and before.capped is capped
+    people = before.people if before and knows_alike else number
+    admits_alike = before is not None and before.keys == manifest.keys and before.settings == manifest.settings
+    is_alike = admits_alike and before is not None and before.index is index
     return OrgTable(
         version=manifest.version,
         keys=manifest.keys,
@@ -152,8 +147,8 @@ def preparing_table(
         index=index,
         capped=capped,
         people=people,
+        alike=before.alike if before and is_alike else number,
         number=number,
-        edits=edits,
     )
 
 
@@ -210,21 +205,16 @@ def _preparing_messages(
     return prepared
 
 
-def _finding_edits(
-    messages: Sequence[PreparedMessage], membership: Membership, before: OrgTable | None
-) -> Steps[int | None]:
-    """Those that differ from the earlier table's; None where it takes another index to decide about them."""
+def _comparing(messages: Sequence[PreparedMessage], membership: Membership, before: OrgTable | None) -> Steps[bool]:
+    """Whether the earlier table's index decides about them."""
     if before is None or membership is not before.membership or len(messages) != len(before.messages):
-        return None
-    edited = 0
+        return False
     for place, (new, old) in enumerate(zip(messages, before.messages, strict=True)):
         if place % MESSAGES_A_STEP == 0:
             yield
-        if new is not old:
-            if not _is_decided_alike(new, old):
-                return None
-            edited |= before.index.bit(place)
-    return edited
+        if new is not old and not _is_decided_alike(new, old):
+            return False
+    return True
 
 
 def _is_decided_alike(new: PreparedMessage, old: PreparedMessage) -> bool:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from edge.fetch import answer
+from edge.bundles import Place
+from edge.fetch import Fetched, answer
 from edge.fetch_request import FetchRequest, read_query, read_request
 from edge.listings import Listings
 from engine.decide import Context, Occasion, Person, eligible
@@ -28,9 +29,10 @@ def table(*messages: CompiledMessage) -> OrgTable:
 def data_of(*messages: CompiledMessage, request: FetchRequest | None = None, **options: bool) -> dict[str, Any]:
     org = table(*messages)
     may = eligible(org, STRANGER, NOW_MS)
-    pieces, body_bytes, etag = answer(Listings(), org, may, request or FetchRequest(), NOW_MS, **options)
-    assert len(b"".join(pieces)) == body_bytes and b'"%b"' % etag in pieces[-1]
-    body = json.loads(b"".join(pieces))
+    answered = answer(Listings(), org, may, request or FetchRequest(), NOW_MS, **options)
+    fetched = Fetched(Place(), org.number, org.alike, *answered)
+    assert len(fetched.after(b"")) == fetched.body_bytes and fetched.after(b"head") == b"head" + fetched.answer.body
+    body = json.loads(fetched.answer.body)
     assert body.pop("success") is True
     data: dict[str, Any] = body.pop("data")
     assert body == {}

@@ -1,11 +1,51 @@
 """What an edge keeps in memory of answers: bounded, and never longer than it holds."""
 
+import json
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from edge.bundles import Org, Place
 from edge.era import Era
-from edge.fetch import Fetched
+from edge.fetch import Fetched, answer
+from edge.fetch_request import FetchRequest
+from edge.listings import Listings
 from edge.people import Basis
 from edge.recent import Recent
 from edge.remembered import LONGEST_REQUEST, Remembered
 from edge.users import Entry
+from engine.decide import Context, Eligible
+from engine.table import OrgTable, prepare
+from tests.support.publishing import message
+from wire.bundle import EVERYONE, Bundle, CompiledMessage, Manifest, Settings, Version
+
+HIGH = replace(message("High", id_=str(UUID(int=1))), priority=9)
+LOW = replace(message("Low", id_=str(UUID(int=2))), priority=1)
+OTHER = replace(message("Other", id_=str(UUID(int=3))), slot="other", priority=0)
+FREE: dict[str, Any] = {"trait": "plan", "op": "eq", "value": "free"}
+
+
+def table_of(
+    *messages: CompiledMessage, before: OrgTable | None = None, rule: Any = FREE, revision: int = 1, **fields: Any
+) -> OrgTable:
+    manifest = Manifest(
+        Version(0, 1, revision), len(messages), {EVERYONE: "", "free": ""}, **{"keys": frozenset(), **fields}
+    )
+    return prepare(manifest, {EVERYONE: Bundle(EVERYONE, None, messages), "free": Bundle("free", rule, ())}, before)
+
+
+BEFORE = table_of(HIGH, LOW, OTHER)
+
+
+def put(place: Place, table: OrgTable) -> None:
+    place.put(Org(UUID(int=7), table, Manifest(table.version, 0, {}, frozenset()), {}, place))
+
+
+def edited(message: CompiledMessage, **changes: Any) -> CompiledMessage:
+    said = {"id": message.id, "version": message.version + 1}
+    return replace(message, version=message.version + 1, json=json.dumps(said).encode(), **changes)
 
 
 def test_what_was_not_asked_for_longest_goes_first() -> None:
@@ -31,8 +71,15 @@ def test_bytes_are_counted_once_and_given_back() -> None:
     assert recent.get("c") == 1
 
 
-def fetched(until_ms: int = 10) -> Fetched:
-    return Fetched((b"{}",), 2, Era(), until_ms=until_ms)
+def fetched(
+    until_ms: int = 10, basis: Basis | None = None, *, changes_ms: int | None = 10, client_etag: str | None = None
+) -> Fetched:
+    """To somebody who asks for the winners of slots, and of BEFORE may get HIGH and LOW."""
+    place = Place()
+    put(place, BEFORE)
+    request = FetchRequest(context=Context(resolve=True), etag=client_etag)
+    answered = answer(Listings(), BEFORE, Eligible(0b110, changes_ms), request, 0)
+    return Fetched(place, BEFORE.number, BEFORE.alike, *answered, basis, changes_ms, until_ms)
 
 
 def remembered(now_ms: int = 0) -> Remembered:
@@ -74,13 +121,11 @@ def test_an_answer_that_holds_for_this_once_is_not_kept() -> None:
     assert how_many(answers) == 0
 
 
-def test_an_answer_holds_until_its_time_its_table_or_its_people_are_over() -> None:
+def test_an_answer_holds_until_its_time_or_its_people_are_over() -> None:
     answer = fetched()
     assert answer.holds(9) and not answer.holds(10)
-    answer.era.over = True
-    assert not answer.holds(9)
     entry = Entry(1, b"", Era())
-    of_somebody = Fetched((b"{}",), 2, Era(), Basis([entry, Entry(1, b"", Era())]), until_ms=10)
+    of_somebody = fetched(basis=Basis([entry, Entry(1, b"", Era())]))
     assert of_somebody.holds(9)
     entry.era.over = True
     assert not of_somebody.holds(9)
@@ -89,7 +134,7 @@ def test_an_answer_holds_until_its_time_its_table_or_its_people_are_over() -> No
 def test_an_answer_that_does_not_hold_is_given_again_once_it_does() -> None:
     answers, entry = remembered(), Entry(1, b"", Era())
     basis = Basis([entry])
-    answer = Fetched((b"{}",), 2, Era(), basis, until_ms=10)
+    answer = fetched(basis=basis)
     for _ in range(2):
         answers.offer(b"request", answer)
     entry.change()
@@ -99,13 +144,71 @@ def test_an_answer_that_does_not_hold_is_given_again_once_it_does() -> None:
 
 
 def test_another_answer_takes_the_place_of_one_that_does_not_hold() -> None:
-    answers, answer, new = remembered(), fetched(), fetched()
+    answers, new = Remembered(lambda: 15), fetched(until_ms=20, changes_ms=20)
     for _ in range(2):
-        answers.offer(b"request", answer)
-    answer.era.over = True
+        answers.offer(b"request", fetched())
     assert answers.get(b"request") is None
     answers.offer(b"request", new)
     assert answers.get(b"request") is new and how_many(answers) == 1
+
+
+def test_an_answer_is_given_again_for_longer_once_its_time_is_over_but_not_past_its_change() -> None:
+    now_ms = [0]
+    answers = Remembered(lambda: now_ms[0])
+    for _ in range(2):
+        answers.offer(b"request", fetched(until_ms=60_000, changes_ms=100_000))
+    for now_ms[0], is_there in ((0, True), (60_000, True), (99_999, True), (100_000, False)):
+        assert (answers.get(b"request") is not None) == is_there
+
+
+def remembered_after(table: OrgTable, answer: Fetched) -> dict[str, Any] | None:
+    """The body of the answer when it is asked for under the table."""
+    answers = remembered()
+    for _ in range(2):
+        answers.offer(b"request", answer)
+    put(answer.place, table)
+    found = answers.get(b"request")
+    if found is None:
+        return None
+    assert len(found.answer.body) == found.body_bytes
+    body: dict[str, Any] = json.loads(found.answer.body)["data"]
+    return body
+
+
+def test_an_answer_outlives_a_table_that_says_something_else_to_the_same_people() -> None:
+    before = json.loads(fetched().answer.body)["data"]
+    after = table_of(HIGH, LOW, edited(OTHER), before=BEFORE, revision=1_000_000)
+    assert after.index is BEFORE.index
+    assert remembered_after(after, fetched()) == {**before, "revision": 1_000_000}
+    body = remembered_after(table_of(edited(HIGH), LOW, OTHER, before=BEFORE, revision=2), fetched())
+    assert body is not None
+    assert (body["messages"], body["revision"]) == ([{"id": HIGH.id, "version": 2}], 2)
+    assert body["etag"] != before["etag"]
+
+
+def test_to_who_has_the_same_already_it_is_given_once_it_was_edited() -> None:
+    etag = json.loads(fetched().answer.body)["data"]["etag"]
+    first, second = (fetched(client_etag=etag) for _ in range(2))
+    assert json.loads(first.answer.body)["data"]["unchanged"]
+    same = remembered_after(table_of(HIGH, LOW, edited(OTHER), before=BEFORE, revision=2), first)
+    assert same is not None and same["unchanged"] and same["revision"] == 2
+    other = remembered_after(table_of(edited(HIGH), LOW, OTHER, before=BEFORE, revision=2), second)
+    assert other is not None and other["messages"] == [{"id": HIGH.id, "version": 2}]
+
+
+OTHERWISE: list[dict[str, Any]] = [
+    {"messages": (edited(HIGH, priority=0), LOW, OTHER)},
+    {"messages": (HIGH, LOW)},
+    {"messages": (HIGH, LOW, OTHER), "rule": {**FREE, "value": "pro"}},
+    {"messages": (HIGH, LOW, OTHER), "keys": frozenset({b"another"})},
+    {"messages": (HIGH, LOW, OTHER), "settings": Settings(require_identity_token=True)},
+]
+
+
+@pytest.mark.parametrize("after", OTHERWISE)
+def test_an_answer_ends_with_a_table_that_may_answer_otherwise(after: dict[str, Any]) -> None:
+    changes = {name: value for name, value in after.items() if name != "messages"}
+    assert remembered_after(table_of(*after["messages"], before=BEFORE, revision=2, **changes), fetched()) is None
 
 
 def test_all_answers_together_are_bounded_in_bytes() -> None:
