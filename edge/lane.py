@@ -91,7 +91,7 @@ class Lane:
             (b"POST", f"{_EVENTS}/batch".encode()): Route(f"{_EVENTS}/batch", track.batch, MAX_BATCH_BYTES),
         }
         self.answers = Remembered(now_ms)
-        self._calls: Recent[bytes, Call] = Recent(_CALLS_BYTES)
+        self._calls: Recent[bytes, Call] = Recent(_CALLS_BYTES, lambda head, _: len(head) + _CALL_BYTES)
         self._fields: Lines | None = None
         self._start = b""
         self._counts: Counter[tuple[bytes, str, int]] = Counter()
@@ -109,7 +109,7 @@ class Lane:
         """`request`: all of its bytes, as they were parsed."""
         head_bytes = request.find(_END_OF_HEAD) + len(_END_OF_HEAD)
         if len(request) == head_bytes + call.body_bytes and head_bytes <= LONGEST_REQUEST:
-            self._calls.keep(request[:head_bytes], call, head_bytes + _CALL_BYTES)
+            self._calls.keep(request[:head_bytes], call)
 
     def read_head(self, method: bytes, url: bytes, lines: Lines) -> Call | None:
         """None: it is for the framework, be it another route or something unusual about it."""

@@ -1,6 +1,7 @@
 """Messages as they stand in an answer: put together once, and given to everybody who gets the same ones."""
 
 import hashlib
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +10,9 @@ from engine.decide import ANYWHERE, Context, fitting
 from engine.table import OrgTable, PreparedMessage
 
 MOST_BYTES: Final = 8 * 1024 * 1024
-_FIXED_BYTES: Final = 900
+_FIXED_BYTES: Final = 400
+_LISTING_BYTES: Final = 350
+_PIECE_BYTES: Final = 12
 
 
 class Listing:
@@ -22,11 +25,16 @@ class Listing:
     __slots__ = ("body_bytes", "etag", "pieces", "places", "table")
 
     def __init__(self, table: OrgTable, places: Sequence[int]) -> None:
-        self.places = places
+        self.places = array("I", places)
         self.pieces = _pieces(table, places)
         self.etag = etag_of([table.messages[place] for place in places]).encode()
         self.body_bytes = sum(map(len, self.pieces))
         self.table = table.number
+
+    @property
+    def own_bytes(self) -> int:
+        """What it takes itself, without the messages, which are the table's."""
+        return _LISTING_BYTES + _PIECE_BYTES * len(self.pieces)
 
     def of(self, table: OrgTable) -> "Listing":
         """The same messages, as a table with the same index has them: another listing if one of them was edited."""
@@ -37,12 +45,12 @@ class Listing:
         return self
 
 
-def _pieces(table: OrgTable, places: Sequence[int]) -> list[bytes]:
+def _pieces(table: OrgTable, places: Sequence[int]) -> tuple[bytes, ...]:
     messages = table.messages
     pieces = [messages[place].further for place in places]
     if places:
         pieces[0] = messages[places[0]].message.json
-    return pieces
+    return tuple(pieces)
 
 
 class Listings:
@@ -53,7 +61,7 @@ class Listings:
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._kept: Recent[tuple[int, int], Listing] = Recent(most_bytes)
+        self._kept: Recent[tuple[int, int], Listing] = Recent(most_bytes, _bytes_of)
 
     def within(self, table: OrgTable, messages: int, context: Context) -> Listing:
         """Those of the messages that fit the context. The winners of slots differ from place to place, and are few."""
@@ -67,8 +75,12 @@ class Listings:
         listing = self._kept.get(key)
         now = Listing(table, table.index.places(messages)) if listing is None else listing.of(table)
         if now is not listing:
-            self._kept.keep(key, now, _FIXED_BYTES + 16 * len(now.pieces) + table.index.mask_bytes)
+            self._kept.keep(key, now)
         return now
+
+
+def _bytes_of(key: tuple[int, int], listing: Listing) -> int:
+    return _FIXED_BYTES + listing.own_bytes + key[1].bit_length() // 7
 
 
 def etag_of(messages: Sequence[PreparedMessage]) -> str:

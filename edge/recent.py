@@ -1,6 +1,7 @@
 """What was asked for of late, bounded in bytes."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -8,28 +9,25 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """What was not asked for longest goes first."""
+    """What was not asked for longest goes first. `bytes_of` tells the same of an entry as long as it is kept."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, bytes_of: Callable[[K, V], int]) -> None:
         self._most_bytes = most_bytes
+        self._bytes_of = bytes_of
         self._bytes = 0
-        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._kept: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        kept = self._kept.get(key)
-        if kept is None:
-            return None
-        self._kept.move_to_end(key)
-        return kept[0]
+        value = self._kept.get(key)
+        if value is not None:
+            self._kept.move_to_end(key)
+        return value
 
-    def keep(self, key: K, value: V, size_bytes: int) -> None:
-        self.drop(key)
-        self._kept[key] = value, size_bytes
-        self._bytes += size_bytes
+    def keep(self, key: K, value: V) -> None:
+        before = self._kept.pop(key, None)
+        if before is not None:
+            self._bytes -= self._bytes_of(key, before)
+        self._kept[key] = value
+        self._bytes += self._bytes_of(key, value)
         while self._bytes > self._most_bytes:
-            self._bytes -= self._kept.popitem(last=False)[1][1]
-
-    def drop(self, key: K) -> None:
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self._bytes -= kept[1]
+            self._bytes -= self._bytes_of(*self._kept.popitem(last=False))

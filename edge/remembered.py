@@ -16,7 +16,7 @@ _MARKS: Final = 64 * 1024
 _PARTS: Final = 64
 """A dict in which each new key takes the place of another is rebuilt now and then: a part of the answers at a time."""
 
-_FIXED_BYTES: Final = 700
+_FIXED_BYTES: Final = 360
 
 
 class Remembered:
@@ -24,7 +24,7 @@ class Remembered:
 
     def __init__(self, now_ms: NowMs, most_bytes: int = MOST_BYTES) -> None:
         self._now_ms = now_ms
-        self._parts: list[Recent[bytes, Fetched]] = [Recent(most_bytes // _PARTS) for _ in range(_PARTS)]
+        self._parts: list[Recent[bytes, Fetched]] = [Recent(most_bytes // _PARTS, _bytes_of) for _ in range(_PARTS)]
         self._marks = bytearray(_MARKS)
 
     def get(self, request: bytes) -> Fetched | None:
@@ -42,7 +42,7 @@ class Remembered:
         if fetched.until_ms and len(request) <= LONGEST_REQUEST:
             name = _name(request)
             if self._came_before(hash(name)):
-                self._part(name).keep(name, fetched, _bytes_of(fetched))
+                self._part(name).keep(name, fetched)
 
     def _part(self, name: bytes) -> Recent[bytes, Fetched]:
         return self._parts[name[0] % _PARTS]
@@ -60,6 +60,6 @@ def _name(request: bytes) -> bytes:
     return blake2b(request, digest_size=_NAME_BYTES).digest()
 
 
-def _bytes_of(fetched: Fetched) -> int:
-    """Without the messages themselves: they are the table's, and rarely outlive it here by more than a minute."""
-    return _FIXED_BYTES + 16 * len(fetched.listing.pieces)
+def _bytes_of(_name: bytes, fetched: Fetched) -> int:
+    """As if no other had the same listing. Of messages that were edited since, those stay of which nobody asks."""
+    return _FIXED_BYTES + fetched.listing.own_bytes

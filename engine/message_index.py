@@ -156,22 +156,22 @@ class MessageIndex:
         return 1 << self.size - 1 - place
 
     def places(self, messages: int) -> list[int]:
-        """Of each of the messages, in order. The numbers are the same objects each time: many may be kept."""
+        """Of each of the messages, in order."""
         if messages.bit_count() * _SPARSE > self.size:
             return list(compress(self._all_places, f"{messages:0{self.size}b}".encode().translate(_IS_ONE)))
-        places, size, all_places = [], self.size, self._all_places
+        places, size = [], self.size
         while messages:
             length = messages.bit_length()
-            places.append(all_places[size - length])
+            places.append(size - length)
             messages ^= 1 << length - 1
         return places
 
     def winners(self, messages: int) -> list[int]:
-        """Of each slot the place of the first, in order. See `places`."""
-        winners, size, outside_slot, all_places = [], self.size, self._outside_slot, self._all_places
+        """Of each slot the place of the first, in order."""
+        winners, size, outside_slot = [], self.size, self._outside_slot
         while messages:
             first = size - messages.bit_length()
-            winners.append(all_places[first])
+            winners.append(first)
             messages &= outside_slot[first]
         return winners
 
