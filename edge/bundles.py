@@ -47,28 +47,28 @@ ORGS = Gauge("inapp_edge_orgs", "Orgs whose bundles are loaded", multiprocess_mo
 
 @dataclass(slots=True)
 class Org:
-    """As it is served at one time. `bundles` by sha. `place`: where the latest stands."""
+    """As it is served at one time. `bundles` by sha. `current` leads to what is served now."""
 
     id: UUID
     table: OrgTable
     manifest: Manifest
     bundles: Mapping[str, Bundle]
-    place: "Place"
+    current: "Current"
 
 
-class Place:
-    """Of one org: what was made by an earlier table finds the `latest` here, and holds no table itself.
+class Current:
+    """One org as it is served now, once it is: what was made by an earlier table holds this, and not the table.
 
-    `table`: the number of the latest one's.
+    `number`: of the org's table.
     """
 
-    __slots__ = ("latest", "table")
+    __slots__ = ("number", "org")
 
-    latest: Org
-    table: int
+    org: Org
+    number: int
 
     def put(self, org: Org) -> None:
-        self.latest, self.table = org, org.table.number
+        self.org, self.number = org, org.table.number
 
 
 class _Absence(NamedTuple):
@@ -248,7 +248,7 @@ class Bundles:
         if before is not None and _asks_more(org.manifest, before.manifest):
             self._on_more_features(org_id)
         self._orgs[org_id] = org
-        org.place.put(org)
+        org.current.put(org)
         self._absent.pop(org_id, None)
         self._note_problem(org_id, None)
         SWAPS.inc()
@@ -292,7 +292,7 @@ def building(org_id: UUID, manifest: Manifest, given: Mapping[str, bytes], befor
                 yield
         by_audience = {audience_id: bundles[sha] for audience_id, sha in manifest.bundles.items()}
         table = yield from preparing_table(manifest, by_audience, before.table if before else None)
-        return Org(org_id, table, manifest, bundles, before.place if before else Place())
+        return Org(org_id, table, manifest, bundles, before.current if before else Current())
     except (DecodeError, TableError):
         raise
     except Exception as error:  # well-formed bytes that mean nonsense, in whichever way

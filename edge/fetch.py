@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 
 from edge import access
 from edge.answers import Answer, read_json
-from edge.bundles import Bundles, Org, Place
+from edge.bundles import Bundles, Current, Org
 from edge.fetch_request import FetchRequest, read_query, read_request
 from edge.listings import Listing, Listings
 from edge.people import NOTHING_KNOWN, Basis, People, Read, Who
@@ -34,14 +34,14 @@ _DEGRADED = b',"degraded":true'
 class Fetched:
     """A 200: the messages of `listing` and `end`, which tells revision, etag and until when it is valid.
 
-    `place`: of the org; `table`: the latest by which it is known to be so; `alike`: as that table has it.
+    `current`: of the org; `number`: of the latest table by which it is known to be so; `alike`: as that table has it.
     `client_etag`: of what the client has; if that is the same, the messages are left out.
     `basis`: what of people it was made of, None where they did not matter. `changes_ms`: when it changes by itself.
     `until_ms`: until when the same request gets the same; 0: the next may get another.
     """
 
-    place: Place
-    table: int
+    current: Current
+    number: int
     alike: int
     listing: Listing
     end: bytes
@@ -52,15 +52,16 @@ class Fetched:
 
     def holds(self, now_ms: int) -> bool:
         """Whether the request that was answered so would be answered so again."""
-        is_now = now_ms < self.until_ms and self.table == self.place.table
+        is_now = now_ms < self.until_ms and self.number == self.current.number
         return is_now and (self.basis is None or self.basis.stands())
 
     def renew(self, now_ms: int) -> None:
-        """By the latest table and the time, if neither has the same request answered otherwise. See `holds`."""
-        table = self.place.latest.table
+        """By the table of now, if that answers the same request alike, and by the time. Past `changes_ms` it still
+        does not hold."""
+        table = self.current.org.table
         if self.alike != table.alike:
             return
-        self.table, self.listing = table.number, self.listing.of(table)
+        self.number, self.listing = table.number, self.listing.of(table)
         until_ms = _until_ms(self.changes_ms, now_ms, VALID_FOR_MS)
         self.end = _end(table.version.revision, self.listing.etag, until_ms)
         self.until_ms = _until_ms(self.changes_ms, now_ms, REUSED_FOR_MS)
@@ -140,7 +141,7 @@ class Fetch:
                 fetched = self._of_nobody(org, request, verified=verified)
             else:
                 fetched = await self._people.read(who, partial(self._once_read, org, request, who, verified))
-                org = org.place.latest
+                org = org.current.org
         return fetched.answer
 
     def _once_read(
@@ -148,7 +149,7 @@ class Fetch:
     ) -> Fetched | None:
         """None: it has to be read once more, as there is a newer table. A state that was read before that may lack
         events that its rules ask for."""
-        if org.place.latest is not org:
+        if org.current.org is not org:
             return None
         fetched = self._of_somebody(org, request, who, verified=verified)
         if fetched is not None:
@@ -180,16 +181,15 @@ class Fetch:
         table, now_ms = org.table, self._now_ms()
         somebody = NOBODY if state is None else person(table, state, request.traits, now_ms, verified=verified)
         may = eligible(table, somebody, now_ms)
-        answered = answer(self._listings, table, may, request, now_ms, degraded=state is None)
-        return Fetched(org.place, table.number, table.alike, *answered)
+        return answer(self._listings, org, may, request, now_ms, degraded=state is None)
 
     def _lasting(
         self, org: Org, may: Eligible, request: FetchRequest, now_ms: int, basis: Basis | None = None
     ) -> Fetched:
-        table, changes_ms = org.table, may.changes_ms
-        until_ms = _until_ms(changes_ms, now_ms, REUSED_FOR_MS)
-        answered = answer(self._listings, table, may, request, now_ms)
-        return Fetched(org.place, table.number, table.alike, *answered, basis, changes_ms, until_ms)
+        """May be given again, as long as it holds."""
+        fetched = answer(self._listings, org, may, request, now_ms)
+        fetched.basis, fetched.until_ms = basis, _until_ms(may.changes_ms, now_ms, REUSED_FOR_MS)
+        return fetched
 
 
 async def _answer_of(begun: Fetched | Awaitable[Answer]) -> Answer:
@@ -220,13 +220,21 @@ def _who(org: Org, request: FetchRequest) -> tuple[Who | None, bool]:
 
 
 def answer(
-    listings: Listings, table: OrgTable, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
-) -> tuple[Listing, bytes, bytes | None]:
-    """(the messages, the end of the body, the client's etag), without a clock or any I/O."""
+    listings: Listings, org: Org, may: Eligible, request: FetchRequest, now_ms: int, *, degraded: bool = False
+) -> Fetched:
+    """What somebody who may get these messages is given for this once, without a clock or any I/O."""
+    table = org.table
     listing = listings.within(table, may.messages, request.context)
     until_ms = _until_ms(may.changes_ms, now_ms, DEGRADED_VALID_FOR_MS if degraded else VALID_FOR_MS)
-    end = _end(table.version.revision, listing.etag, until_ms, _DEGRADED if degraded else b"")
-    return listing, end, None if request.etag is None else request.etag.encode()
+    return Fetched(
+        org.current,
+        table.number,
+        table.alike,
+        listing,
+        _end(table.version.revision, listing.etag, until_ms, _DEGRADED if degraded else b""),
+        None if request.etag is None else request.etag.encode(),
+        changes_ms=may.changes_ms,
+    )
 
 
 def _end(revision: int, etag: bytes, until_ms: int, more: bytes = b"") -> bytes:

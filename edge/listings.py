@@ -12,24 +12,25 @@ from engine.table import OrgTable, PreparedMessage
 MOST_BYTES: Final = 8 * 1024 * 1024
 _FIXED_BYTES: Final = 400
 _LISTING_BYTES: Final = 350
-_PIECE_BYTES: Final = 12
+_PIECE_BYTES: Final = 8 + 4
+"""A reference and a place."""
 
 
 class Listing:
     """The messages at these `places` of a table, in order. `pieces`: their JSON with commas, which is not joined: what
     many people get differs, but is made of the same pieces. `body_bytes`: all of them together.
 
-    `table`: the number of the latest that is known to have them so.
+    `number`: of the latest table that is known to have them so.
     """
 
-    __slots__ = ("body_bytes", "etag", "pieces", "places", "table")
+    __slots__ = ("body_bytes", "etag", "number", "pieces", "places")
 
     def __init__(self, table: OrgTable, places: Sequence[int]) -> None:
         self.places = array("I", places)
         self.pieces = _pieces(table, places)
         self.etag = etag_of([table.messages[place] for place in places]).encode()
         self.body_bytes = sum(map(len, self.pieces))
-        self.table = table.number
+        self.number = table.number
 
     @property
     def own_bytes(self) -> int:
@@ -37,11 +38,12 @@ class Listing:
         return _LISTING_BYTES + _PIECE_BYTES * len(self.pieces)
 
     def of(self, table: OrgTable) -> "Listing":
-        """The same messages, as a table with the same index has them: another listing if one of them was edited."""
-        if self.table != table.number:
+        """The same messages, as a table with the same index has them: another listing if one of them was edited. Their
+        JSON tells, as it has their versions."""
+        if self.number != table.number:
             if _pieces(table, self.places) != self.pieces:
                 return Listing(table, self.places)
-            self.table = table.number
+            self.number = table.number
         return self
 
 
@@ -80,6 +82,7 @@ class Listings:
 
 
 def _bytes_of(key: tuple[int, int], listing: Listing) -> int:
+    """The second of the key is a mask of messages, which takes 30 bits in 4 bytes."""
     return _FIXED_BYTES + listing.own_bytes + key[1].bit_length() // 7
 
 

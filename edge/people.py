@@ -96,8 +96,8 @@ class Known:
         return is_now and self._people == table.people and self.basis.stands()
 
     def confirm(self, person: Person, table: OrgTable, now_ms: int, entries: Sequence[Entry]) -> bool:
-        """Whether `person`, which was found out anew, is given what they were given before and for at least as long.
-        Then answers that were made of the basis hold again."""
+        """Takes over what was found out anew, if that comes to the same and for at least as long: then answers that
+        were made of the basis hold again. False: it does not, and nothing is taken over."""
         if (
             self._people != table.people
             or person.audiences != self.person.audiences
@@ -106,7 +106,7 @@ class Known:
         ):
             return False
         if person.changes_ms != self.person.changes_ms:
-            self._index = -1
+            self._index = -1  # `may` was worked out to end with the earlier change
         self.person, self._since_ms = person, now_ms
         self.basis.rest_on(entries)
         return True

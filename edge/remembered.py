@@ -34,7 +34,7 @@ class Remembered:
         if fetched is None:
             return None
         now_ms = self._now_ms()
-        if now_ms >= fetched.until_ms or fetched.table != fetched.place.table:
+        if now_ms >= fetched.until_ms or fetched.number != fetched.current.number:
             fetched.renew(now_ms)
         return fetched if fetched.holds(now_ms) else None
 
@@ -61,5 +61,6 @@ def _name(request: bytes) -> bytes:
 
 
 def _bytes_of(_name: bytes, fetched: Fetched) -> int:
-    """As if no other had the same listing. Of messages that were edited since, those stay of which nobody asks."""
+    """The listing is counted in full, although others may share it; the JSON of messages, be they edited since, is not.
+    It stays the same under `renew`, as `Recent` asks: there are as many pieces."""
     return _FIXED_BYTES + fetched.listing.own_bytes

@@ -181,7 +181,8 @@ class Users:
             key = (org_id, subject)
             entry = self._entries.get(key)
             if entry is not None and entry.rev < rev:
-                self._outdate(entry)
+                entry.stale = True
+                entry.change()
             load = self._loads.get(key)
             if load is not None:
                 load.least_rev = max(load.least_rev, rev)
@@ -193,7 +194,7 @@ class Users:
             entry.change()
 
     def remember(self, key: Key, known: object, known_bytes: int) -> None:
-        """What was found out about a customer, until anything changes about them. `known_bytes`: past the usual."""
+        """Keeps what was found out about a customer, as long as they are in memory. `known_bytes`: beyond the usual."""
         entry = self._entries.get(key)
         if entry is not None:
             self._bytes += known_bytes - entry.known_bytes
@@ -361,11 +362,6 @@ class Users:
     def _count(self, states_bytes: int) -> None:
         self._states_bytes += states_bytes
         self._bytes += states_bytes
-
-    @staticmethod
-    def _outdate(entry: Entry) -> None:
-        entry.stale = True
-        entry.change()
 
     def _fail(self, batch: list[_Load]) -> None:
         """Redis is out of reach: what was true a while ago is the best there is."""

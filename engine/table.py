@@ -72,10 +72,10 @@ class PreparedMessage:
 class OrgTable:
     """All that is needed to decide for one org. `messages`: the one that wins a slot first; `index` has them as bits.
 
-    `number`: no other table of this process has it, and later ones have greater ones. `people`: the same number in
-    tables by which the same is known of people: they have the same rules and caps. `capped`: those caps.
+    `number`: no other table of this process has it. `people`: the same number in tables by which the same is known of
+    people: they have the same rules and caps. `capped`: those caps.
     `alike`: the same number in tables by which a request is answered alike, but for what the messages say: they have
-    the same index, and the same may ask.
+    the same index, keys and settings.
     `rules`: the JSON of each audience's rule, and what it means.
     """
 
@@ -131,10 +131,6 @@ def preparing_table(
     decides_alike = yield from _comparing(messages, membership, before)
     index = before.index if before and decides_alike else (yield from indexing(messages, len(membership.ids)))
     capped = yield from _capped(index, before)
-    knows_alike = before is not None and before.membership is membership and before.capped is capped
-    people = before.people if before and knows_alike else number
-    admits_alike = before is not None and before.keys == manifest.keys and before.settings == manifest.settings
-    is_alike = admits_alike and before is not None and before.index is index
     return OrgTable(
         version=manifest.version,
         keys=manifest.keys,
@@ -146,8 +142,8 @@ def preparing_table(
         by_id=by_id,
         index=index,
         capped=capped,
-        people=people,
-        alike=before.alike if before and is_alike else number,
+        people=before.people if before and before.membership is membership and before.capped is capped else number,
+        alike=before.alike if before and _answers_alike(before, manifest, index) else number,
         number=number,
     )
 
@@ -215,6 +211,10 @@ def _comparing(messages: Sequence[PreparedMessage], membership: Membership, befo
         if new is not old and not _is_decided_alike(new, old):
             return False
     return True
+
+
+def _answers_alike(before: OrgTable, manifest: Manifest, index: MessageIndex) -> bool:
+    return before.index is index and before.keys == manifest.keys and before.settings == manifest.settings
 
 
 def _is_decided_alike(new: PreparedMessage, old: PreparedMessage) -> bool:

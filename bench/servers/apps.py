@@ -68,13 +68,14 @@ def plain_fastapi(answer: bytes) -> ASGIApp:
     return app
 
 
-APPS = {"raw ASGI": raw_asgi, "FastAPI": plain_fastapi}
+APPS = {BARE: raw_asgi, "raw ASGI": raw_asgi, "FastAPI": plain_fastapi}
+"""uvicorn wants an app also where the protocol never asks it."""
 
 
 def main(name: str, file: str, port: str) -> None:
     answer = Path(file).read_bytes()
     uvicorn.run(
-        APPS.get(name, raw_asgi)(answer), host=HOST, port=int(port), loop="uvloop",
+        APPS[name](answer), host=HOST, port=int(port), loop="uvloop",
         http=bare_protocol(answer) if name == BARE else "httptools", lifespan="off", access_log=False,
         log_level="warning",
     )  # fmt: skip

@@ -20,7 +20,8 @@ def held(compiled: Compiled) -> Org:
 
 @contextmanager
 def garbage_as_in_an_edge() -> Iterator[None]:
-    """Python looks for it as rarely as there, and not among what the bench made before."""
+    """Python by itself looks for it as rarely as there, and not among what the bench made before. That an edge also
+    looks by the clock is left out."""
     before = gc.get_threshold()
     collect_rarely()
     try:

@@ -327,7 +327,7 @@ async def test_a_message_and_the_deletion_of_its_audience_at_once_do_not_both_ha
 async def test_static_members_go_through_the_inbox(api: Api, world: World) -> None:
     audience = (await api.data("POST", "/audiences", {"name": "Beta"}))["id"]
     path = f"/audiences/{audience}/members"
-    async with world.inbox_at_work():
+    async with at_work(world.inbox):
         assert await api.data("POST", path, {"add": ["ada", "grace"]}, status=200) == {
             "accepted": True,
             "memberCount": 2,

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_upsert_answers_with_the_customer_once_it_is_applied(api: Api, world: World) -> None:
-    async with world.inbox_at_work():
+    async with at_work(world.inbox):
         customer = await api.data("PUT", "/customers/ada", {"traits": {"plan": "free", "tags": ["a", 1]}}, status=200)
     assert (customer["userId"], customer["traits"]) == ("ada", {"plan": "free", "tags": ["a", 1]})
     assert (customer["aliases"], customer["messages"]) == ([], [])
@@ -103,7 +103,7 @@ async def test_of_entries_for_one_customer_in_one_import_the_later_wins(api: Api
 
 
 async def test_who_was_only_entered_has_not_been_seen_and_an_upsert_does_not_move_it(api: Api, world: World) -> None:
-    async with world.inbox_at_work():
+    async with at_work(world.inbox):
         assert (await api.data("PUT", "/customers/ada", {"traits": {}}, status=200))["lastSeenAt"] is None
         event = {"eventType": "app.opened", "userId": "ada", "timestamp": NOW_MS - 5_000}
         await api.data("POST", "/events", {"events": [event]}, status=202)
@@ -263,7 +263,7 @@ async def test_erasing_is_asked_of_the_recorder(api: Api, world: World) -> None:
     assert await api.data("DELETE", "/customers/ada", status=202) == {"accepted": True}
     (row,) = await api.rows(select(tables.inbox))
     assert (row.kind, row.body) == (inbox.ERASE, {"subject": "u:ada", "erasedMs": NOW_MS})
-    async with world.inbox_at_work():
+    async with at_work(world.inbox):
         assert await api.data("DELETE", "/customers/ada", status=200) == {"userId": "ada"}
         await api.error("GET", "/customers/ada", status=404)
 

@@ -41,7 +41,7 @@ class CrashError(Exception):
 @pytest.fixture
 async def recording(world: World) -> AsyncIterator[World]:
     """With a recorder at work."""
-    async with world.inbox_at_work():
+    async with at_work(world.inbox):
         yield world
 
 
@@ -360,7 +360,7 @@ async def test_without_a_recorder_an_import_waits_says_so_and_can_be_stopped(
     os.kill(process.popen.pid, signal.SIGINT)
     assert process.wait() == 130
     assert "Stopped at line 10,501. Run the same command again" in process.output
-    async with world.inbox_at_work():
+    async with at_work(world.inbox):
         printed = await import_(path)
     assert "Going on at line 10,501." in printed.stderr
     assert "12,000 lines imported" in said(printed, 0)

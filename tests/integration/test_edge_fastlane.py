@@ -280,6 +280,29 @@ async def test_a_repeated_request_is_answered_anew_once_anything_changes(
     await eventually_async(lambda: equals(bodies, ["New"]))
 
 
+async def test_a_repeated_request_is_given_a_text_that_was_edited_without_being_read_again(
+    org: Publisher, edge: RunningEdge, fast: Server, slow: Server
+) -> None:
+    await until_given(org, fast)
+    sent = post(FETCH, {"userId": "ada", "resolve": True}, X_API_Key=org.key)
+    for _ in range(3):
+        await fast.exchange(sent)
+    everyone = org.bundles["everyone"].messages
+    winner = max(everyone, key=lambda each: each.priority)
+    again = message("Edited", id_=winner.id, version=2, priority=winner.priority, slot=winner.slot)
+    org.everyone(*[replace(each, json=again.json, version=2) if each is winner else each for each in everyone])
+    manifest = await org.publish()
+
+    async def is_served() -> bool:
+        served = edge.parts.bundles.org(org.org_id)
+        return served is not None and served.manifest.version == manifest.version
+
+    await eventually_async(is_served)
+    assert edge.parts.lane.answers.get(sent) is not None
+    assert comparable(await fast.exchange(sent)) == comparable(await slow.exchange(sent))
+    assert b'"body": "Edited"' in await fast.exchange(sent)
+
+
 async def equals(read: Callable[[], Awaitable[list[str]]], expected: list[str]) -> bool:
     return await read() == expected
 

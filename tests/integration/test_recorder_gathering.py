@@ -175,7 +175,7 @@ async def test_gathering_under_live_traffic_loses_and_doubles_nothing(
     await Traffic(world, seed + 100).go_on(10)
     async with recorder_world(world.database_url, world.redis_url) as second:
         second.org_id = world.org_id
-        async with world.inbox_at_work(), at_work(world.features, second.features):
+        async with at_work(world.inbox, world.features, second.features):
             traffic = [Traffic(world, seed), Traffic(second, seed + 50)]
             live = [asyncio.create_task(each.go_on(40)) for each in traffic]
             dropped = await world.add_audience(at_least(2, "viewed"))

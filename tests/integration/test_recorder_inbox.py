@@ -134,7 +134,7 @@ async def test_without_redis_rows_are_applied_and_projected_once_it_is_back(worl
 
 
 async def test_a_row_is_applied_as_soon_as_it_is_asked(world: World) -> None:
-    async with world.inbox_at_work():
+    async with at_work(world.inbox):
         for user in ("ada", "bob"):
             await world.ask_events(world.identify(user))
             await eventually_async(lambda user=user: world.state(f"u:{user}"))  # type: ignore[misc]

@@ -107,12 +107,6 @@ class World:
         async with self.engine.begin() as connection:
             await inbox.ask_events(connection, self.org_id, asked, NOW_MS)
 
-    @asynccontextmanager
-    async def inbox_at_work(self) -> AsyncIterator[None]:
-        """Whatever is asked inside the block, by whomever, is done as it comes."""
-        async with at_work(self.inbox):
-            yield
-
     async def settle_features(self) -> None:
         """What audiences ask for is adopted, gathered and, if nobody asks any more, removed."""
         await self.features.look()
@@ -235,13 +229,14 @@ class Runs(Protocol):
 
 @asynccontextmanager
 async def at_work(*parts: Runs) -> AsyncIterator[None]:
+    """Whatever is asked inside the block, by whomever, is done as it comes. A part that fails fails the test."""
     tasks = [asyncio.create_task(part.run()) for part in parts]
     try:
         yield
         assert not [task for task in tasks if task.done()]
     finally:
         await asyncio.gather(*[cancel(task, _STOP_S) for task in tasks])
-        assert not [task for task in tasks if not task.done()]
+        assert all(task.cancelled() for task in tasks), tasks
 
 
 @asynccontextmanager

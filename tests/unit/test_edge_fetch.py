@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from edge.bundles import Place
-from edge.fetch import Fetched, answer
+from edge.bundles import Current, Org
+from edge.fetch import answer
 from edge.fetch_request import FetchRequest, read_query, read_request
 from edge.listings import Listings
 from engine.decide import Context, Occasion, Person, eligible
@@ -29,8 +29,9 @@ def table(*messages: CompiledMessage) -> OrgTable:
 def data_of(*messages: CompiledMessage, request: FetchRequest | None = None, **options: bool) -> dict[str, Any]:
     org = table(*messages)
     may = eligible(org, STRANGER, NOW_MS)
-    answered = answer(Listings(), org, may, request or FetchRequest(), NOW_MS, **options)
-    fetched = Fetched(Place(), org.number, org.alike, *answered)
+    manifest = Manifest(org.version, 0, {}, frozenset())
+    served = Org(UUID(int=7), org, manifest, {}, Current())
+    fetched = answer(Listings(), served, may, request or FetchRequest(), NOW_MS, **options)
     assert len(fetched.after(b"")) == fetched.body_bytes and fetched.after(b"head") == b"head" + fetched.answer.body
     body = json.loads(fetched.answer.body)
     assert body.pop("success") is True
