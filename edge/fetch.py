@@ -11,7 +11,6 @@ from edge.fetch_request import FetchRequest, read_query, read_request
 from edge.listings import Listing, Listings
 from edge.people import NOTHING_KNOWN, Basis, People, Read, Who
 from engine.decide import NOBODY, Eligible, Person, eligible, person
-from engine.table import OrgTable
 from service.clock import NowMs
 from service.errors import ApiError
 from wire import times

@@ -2,8 +2,8 @@
 
 A full collection looks at all of them while nothing is served: 170 ms with 40,000 customers in memory. Python starts
 one each time that there are a quarter more than at the last, so all through a warm-up and through swaps. Hot routes and
-closed connections leave no cycles behind, and those of other routes are found while they are young: thus once an hour is
-enough for everything.
+closed connections leave no cycles behind, and those of other routes are found while they are young: thus once an hour
+is enough for everything.
 
 What is young has to be looked at by the clock. Python counts what is made less what is freed, and where each answer
 that is kept takes the place of another, that stays near nothing while the young become tens of thousands: whoever asked

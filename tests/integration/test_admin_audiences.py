@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text
 from store import tables
 from tests.support.admin_api import NOW_MS, Api
 from tests.support.gathering import gather
-from tests.support.recorder_world import World
+from tests.support.recorder_world import World, at_work
 from wire.features import MOST_FEATURES
 
 pytestmark = pytest.mark.anyio

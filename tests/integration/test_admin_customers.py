@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from engine.features import features_of
 from store import inbox, tables
 from tests.support.admin_api import NOW_MS, Api
-from tests.support.recorder_world import World
+from tests.support.recorder_world import World, at_work
 from wire import codec
 from wire.rules import parse_rule
 

@@ -27,7 +27,7 @@ from inapp.imports.report import Report
 from store import tables
 from tests.support.polling import eventually_async
 from tests.support.processes import Process, Processes
-from tests.support.recorder_world import World
+from tests.support.recorder_world import World, at_work
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from recorder.states.project import Projector
 from service.connect import redis_client
 from store import tables
 from tests.support.polling import eventually_async
-from tests.support.recorder_world import NOW_MS, World
+from tests.support.recorder_world import NOW_MS, World, at_work
 
 pytestmark = pytest.mark.anyio
 
