@@ -105,8 +105,8 @@ class Known:
             or _is_earlier(person.changes_ms, self.person.changes_ms)
         ):
             return False
-        if person.changes_ms != self.person.changes_ms:
-            self._index = -1  # `may` was worked out to end with the earlier change
+        if person.changes_ms != self.person.changes_ms or now_ms < self._since_ms:
+            self._index = -1  # `may` was worked out to end otherwise, or of a later time
         self.person, self._since_ms = person, now_ms
         self.basis.rest_on(entries)
         return True
@@ -162,8 +162,9 @@ class People:
             return None
         somebody = person(table, state, {}, now_ms, verified=verified)
         if before is not None and before.confirm(somebody, table, now_ms, there):
-            return before
-        known = Known(somebody, table, now_ms, who.anonymous_id, there)
+            known = before
+        else:
+            known = Known(somebody, table, now_ms, who.anonymous_id, there)
         self._users.remember((who.org_id, who.subject), known, known.size_bytes(table))
         return known
 

@@ -63,4 +63,4 @@ def _name(request: bytes) -> bytes:
 def _bytes_of(_name: bytes, fetched: Fetched) -> int:
     """The listing is counted in full, although others may share it; the JSON of messages, be they edited since, is not.
     It stays the same under `renew`, as `Recent` asks: there are as many pieces."""
-    return _FIXED_BYTES + fetched.listing.own_bytes
+    return _FIXED_BYTES + fetched.listing.own_bytes + len(fetched.client_etag or b"")

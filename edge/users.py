@@ -181,8 +181,7 @@ class Users:
             key = (org_id, subject)
             entry = self._entries.get(key)
             if entry is not None and entry.rev < rev:
-                entry.stale = True
-                entry.change()
+                self._outdate(entry)
             load = self._loads.get(key)
             if load is not None:
                 load.least_rev = max(load.least_rev, rev)
@@ -226,13 +225,18 @@ class Users:
         self._asked.clear()
 
     async def refresh(self, subjects: Iterable[Key]) -> bool:
-        """Reads those that are cached, or being read, once more; what is cached will do until then. False when Redis
-        could not be reached."""
+        """Reads those that are cached, or being read, once more. False when Redis could not be reached.
+
+        Until then what is cached will not do: of a user and the visitor whom they have claimed, one is not to be had
+        from before and the other from after.
+        """
         loads = []
         for key in subjects:
-            load = self._loads.get(key)
-            if load is None and key not in self._entries:
+            if (entry := self._entries.get(key)) is not None:
+                self._outdate(entry)
+            elif key not in self._loads:
                 continue
+            load = self._loads.get(key)
             if load is not None:
                 load.again = True
             loads.append(load or self._load(key))
@@ -362,6 +366,11 @@ class Users:
     def _count(self, states_bytes: int) -> None:
         self._states_bytes += states_bytes
         self._bytes += states_bytes
+
+    @staticmethod
+    def _outdate(entry: Entry) -> None:
+        entry.stale = True
+        entry.change()
 
     def _fail(self, batch: list[_Load]) -> None:
         """Redis is out of reach: what was true a while ago is the best there is."""

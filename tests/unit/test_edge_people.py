@@ -202,6 +202,21 @@ async def test_what_was_made_of_somebody_who_was_another_for_a_while_does_not_ho
     assert not known.basis.stands()
 
 
+async def test_a_clock_that_goes_back_finds_what_was_given_then(world: World) -> None:
+    table = table_of(FREE, message("Starting", id_=str(UUID(int=3)), starts_ms=NOW_MS + 90, priority=1))
+    assert len(world.given(table=table, now_ms=NOW_MS + 100) or ()) == 3
+    assert world.given(table=table, now_ms=NOW_MS + 80) == [TARGETED.id, CAPPED.id]
+
+
+async def test_what_is_known_is_counted_by_the_table_by_which_it_was_found_out_last(world: World) -> None:
+    before_bytes = world.users._bytes
+    known = world.known()
+    larger = table_of(FREE, *[message(str(number)) for number in range(2_000)], before=TABLE)
+    finish(world.overlay.adding(1, [event("viewed", properties=b"{}")]))
+    assert known is not None and world.known(table=larger) is known
+    assert world.users._bytes - before_bytes == known.size_bytes(larger) > known.size_bytes(TABLE)
+
+
 async def test_the_list_changes_with_the_table_and_the_rules_only_with_theirs(world: World) -> None:
     known = world.known()
     ending = message("Ending", id_=str(UUID(int=3)), ends_ms=NOW_MS + 10, priority=1)
