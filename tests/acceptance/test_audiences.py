@@ -100,7 +100,7 @@ def test_who_never_created_a_project_is_nudged_until_they_do(loop: Loop, org: Or
     loop.edge("events", {"eventType": "project.created", "userId": "grace"}, org)
 
     assert nudge["id"] not in loop.fetched_ids(org, userId="grace")
-    assert nudge["id"] in loop.fetched_ids(org, userId="somebody-else")
+    loop.wait_visible(org, nudge, userId="somebody-else")
     eventually(lambda: audience(loop, org, newcomers)["memberCount"] == 0)
     assert nudge["id"] not in loop.fetched_ids(org, userId="grace")
 
