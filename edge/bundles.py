@@ -59,7 +59,7 @@ class Org:
 class Current:
     """One org as it is served now, once it is: what was made by an earlier table holds this, and not the table.
 
-    `number`: of the org's table.
+    `number`: of the org's table, by which each answer that is given again finds out whether it is of now.
     """
 
     __slots__ = ("number", "org")

@@ -7,6 +7,7 @@ from typing import Final
 
 from edge.recent import Recent
 from engine.decide import ANYWHERE, Context, fitting
+from engine.message_index import mask_bytes
 from engine.table import OrgTable, PreparedMessage
 
 MOST_BYTES: Final = 8 * 1024 * 1024
@@ -26,9 +27,10 @@ class Listing:
     __slots__ = ("body_bytes", "etag", "number", "pieces", "places")
 
     def __init__(self, table: OrgTable, places: Sequence[int]) -> None:
+        messages = _at(table, places)
         self.places = array("I", places)
-        self.pieces = _pieces(table, places)
-        self.etag = etag_of([table.messages[place] for place in places]).encode()
+        self.pieces = _pieces(messages)
+        self.etag = etag_of(messages).encode()
         self.body_bytes = sum(map(len, self.pieces))
         self.number = table.number
 
@@ -41,17 +43,21 @@ class Listing:
         """The same messages, as a table with the same index has them: another listing if one of them was edited. Their
         JSON tells, as it has their versions."""
         if self.number != table.number:
-            if _pieces(table, self.places) != self.pieces:
+            if _pieces(_at(table, self.places)) != self.pieces:
                 return Listing(table, self.places)
             self.number = table.number
         return self
 
 
-def _pieces(table: OrgTable, places: Sequence[int]) -> tuple[bytes, ...]:
+def _at(table: OrgTable, places: Sequence[int]) -> list[PreparedMessage]:
     messages = table.messages
-    pieces = [messages[place].further for place in places]
-    if places:
-        pieces[0] = messages[places[0]].message.json
+    return [messages[place] for place in places]
+
+
+def _pieces(messages: Sequence[PreparedMessage]) -> tuple[bytes, ...]:
+    pieces = [prepared.further for prepared in messages]
+    if messages:
+        pieces[0] = messages[0].message.json
     return tuple(pieces)
 
 
@@ -82,8 +88,8 @@ class Listings:
 
 
 def _bytes_of(key: tuple[int, int], listing: Listing) -> int:
-    """The second of the key is a mask of messages, which takes 30 bits in 4 bytes."""
-    return _FIXED_BYTES + listing.own_bytes + key[1].bit_length() // 7
+    _, messages = key
+    return _FIXED_BYTES + listing.own_bytes + mask_bytes(messages.bit_length())
 
 
 def etag_of(messages: Sequence[PreparedMessage]) -> str:

@@ -149,8 +149,8 @@ class MessageIndex:
 
     @property
     def mask_bytes(self) -> int:
-        """What a mask of messages takes, about: Python keeps 30 bits in 4 bytes."""
-        return self.size // 7
+        """What a mask of messages takes, about."""
+        return mask_bytes(self.size)
 
     def bit(self, place: int) -> int:
         return 1 << self.size - 1 - place
@@ -215,6 +215,11 @@ def _add(index: MessageIndex, prepared: "PreparedMessage", bit: int) -> None:
         index.with_event |= bit
         index._by_event[trigger.event_type] = index._by_event.get(trigger.event_type, 0) | bit
         index.with_where |= bit if trigger.where is not None else 0
+
+
+def mask_bytes(size: int) -> int:
+    """What a mask of so many bits takes, about: Python keeps 30 bits in 4 bytes."""
+    return size // 7
 
 
 def bits(mask: int) -> Iterator[int]:
