@@ -14,7 +14,7 @@ _PREFLIGHT = [
 
 EXPOSED = [
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"X-Request-Id, Retry-After"),
+    (b"access-control-expose-headers", b"Date, X-Request-Id, Retry-After"),
 ]
 """What every other answer says about it."""
 

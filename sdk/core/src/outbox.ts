@@ -1,0 +1,174 @@
+/**
+ * Events on their way to the edge. Each is stored before it is sent, under an id that it keeps for ever, and removed
+ * only when the edge has acknowledged or refused it. So whatever ends the app, an event arrives, and counts once.
+ */
+
+import { type Edge, fromJson } from "./edge.ts";
+import type { SendoraError } from "./errors.ts";
+import type { Platform } from "./platform.ts";
+import { retryMs, timer } from "./timing.ts";
+
+/** An event as it is stored; the id is its key. `atMs`: by the device's clock. */
+interface StoredEvent {
+  atMs: number;
+  eventType: string;
+  properties: object;
+}
+
+/** `dropped`: events that will never arrive, by the edge's code for why, or one of this SDK's. */
+export interface Delivery {
+  waiting: number;
+  dropped: Record<string, number>;
+}
+
+export interface Outbox {
+  /** From now on events are sent, those first that were left from before. */
+  open(): void;
+  /** Nothing more is sent; what waits stays stored. */
+  close(): void;
+  /** Stores an event; its id. Raises TypeError for what is no JSON. */
+  add(event: Omit<StoredEvent, "atMs">): string;
+  /** Sends what waits, now. Settles when it is sent, or when that failed and will be tried again. */
+  flush(): Promise<void>;
+  /** Sends what this instance has added without an answer. It stays stored: the next one sends it again, to be sure. */
+  leave(): void;
+  /** Everything that waits is dropped. */
+  clear(): void;
+  delivery(): Delivery;
+}
+
+export const IDENTIFIED = "user.identified";
+
+const PREFIX = "event:";
+const PATH = "events/batch";
+const MOST_WAITING = 1_000;
+const MOST_IN_BATCH = 100;
+/** Browsers send no more than 64 KiB for a page that is about to end. */
+const MOST_CHARACTERS = 48_000;
+const GATHERED_MS = 1_000;
+
+/** `acknowledged` is told the ids that the edge has taken. */
+export function createOutbox(platform: Platform, edge: Edge, acknowledged: (ids: string[]) => void): Outbox {
+  const { storage } = platform;
+  const dropped: Delivery["dropped"] = {};
+  /** Of this instance of the app: another looks after its own when it ends. */
+  const mine = new Set<string>();
+  const next = timer(platform, flush);
+  let isOpen = false;
+  let sending: Promise<void> | null = null;
+  let failures = 0;
+  let mostInBatch = MOST_IN_BATCH;
+  let lastMs = 0;
+
+  /** Keys, oldest first: ids begin with the time. */
+  const waiting = () => storage.keys().filter((key) => key.startsWith(PREFIX)).sort();
+
+  function add(event: Omit<StoredEvent, "atMs">): string {
+    const atMs = platform.now();
+    lastMs = Math.max(atMs, lastMs + 1);
+    const id = lastMs.toString(16).padStart(12, "0") + platform.randomHex(10);
+    const text = JSON.stringify({ ...event, atMs });
+    for (const key of waiting().slice(0, 1 - MOST_WAITING)) remove(key, "outbox_full");
+    storage.set(PREFIX + id, text);
+    mine.add(PREFIX + id);
+    if (isOpen && !next.isSet()) next.set(GATHERED_MS);
+    return id;
+  }
+
+  function flush(): Promise<void> {
+    sending ??= send().finally(() => {
+      sending = null;
+    });
+    return sending;
+  }
+
+  async function send(): Promise<void> {
+    next.clear();
+    if (!isOpen) return;
+    const hadItsTurn = await platform.alone(sendAll);
+    if (isOpen && !next.isSet() && waiting().length) next.set(hadItsTurn ? 0 : GATHERED_MS);
+  }
+
+  async function sendAll(): Promise<void> {
+    for (let batch = oldest(waiting()); isOpen && batch.size && !next.isSet(); batch = oldest(waiting())) {
+      const keys = [...batch.keys()];
+      await edge.ask(PATH, { events: [...batch.values()] }).then(
+        (data) => accept(keys, data as Acknowledgement),
+        (error) => fail(keys, error),
+      );
+    }
+  }
+
+  /** As many as fit into a request, by their keys, as they are sent. */
+  function oldest(keys: string[]): Map<string, object> {
+    const batch = new Map<string, object>();
+    let characters = 0;
+    let identifies = 0;
+    for (const key of keys.slice(0, mostInBatch)) {
+      const text = storage.get(key) ?? "";
+      const event = fromJson<StoredEvent>(text);
+      if (!event) {
+        remove(key, "unreadable");
+        continue;
+      }
+      characters += text.length;
+      // Of two in one request nobody could say whose traits are the later ones.
+      if (event.eventType === IDENTIFIED) identifies++;
+      if (batch.size && (characters > MOST_CHARACTERS || identifies > 1)) break;
+      const { atMs, ...rest } = event;
+      const timestamp = new Date(edge.serverMs(atMs)).toISOString();
+      batch.set(key, { id: key.slice(PREFIX.length), timestamp, ...rest, context: { sdk: platform.sdk } });
+    }
+    return batch;
+  }
+
+  function accept(keys: string[], { rejected = [] }: Acknowledgement): void {
+    failures = 0;
+    const codes = new Map(rejected.map(({ index, code }) => [keys[index], code]));
+    for (const key of keys) remove(key, codes.get(key));
+    if (rejected[0]) platform.warn(`Refused event: ${rejected[0].message}`);
+    acknowledged(keys.filter((key) => !codes.has(key)).map((key) => key.slice(PREFIX.length)));
+  }
+
+  function fail(keys: string[], error: SendoraError): void {
+    if (error.status === 413 && keys.length > 1) {
+      mostInBatch = Math.ceil(keys.length / 2);
+    } else if (error.isFinal) {
+      for (const key of keys) remove(key, error.code);
+      platform.warn(`Refused events: ${error.message}`);
+    } else {
+      next.set(retryMs(platform, failures++, error));
+    }
+  }
+
+  function remove(key: string, code?: string): void {
+    if (code) dropped[code] = (dropped[code] ?? 0) + 1;
+    mine.delete(key);
+    storage.remove(key);
+  }
+
+  return {
+    add,
+    flush,
+    open() {
+      isOpen = true;
+      if (waiting().length) next.set(0);
+    },
+    close() {
+      isOpen = false;
+      next.clear();
+    },
+    leave() {
+      const batch = oldest(waiting().filter((key) => mine.has(key)));
+      if (isOpen && !sending && batch.size) edge.beacon(PATH, { events: [...batch.values()] });
+    },
+    clear() {
+      for (const key of waiting()) remove(key, "consent_revoked");
+    },
+    delivery: () => ({ waiting: waiting().length, dropped: { ...dropped } }),
+  };
+}
+
+interface Acknowledgement {
+  rejected?: { index: number; code: string; message: string }[];
+}

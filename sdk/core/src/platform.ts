@@ -1,0 +1,54 @@
+/** What the core needs of the device. All moments are in ms since the epoch by the device's clock. */
+
+/** An answer of the edge. `dateMs`: the server's clock as it answered; null where it cannot be read. */
+export interface Reply {
+  status: number;
+  body: string;
+  dateMs: number | null;
+  retryAfterS: number | null;
+}
+
+/** Keeps texts over restarts, for all instances of the app on this device. Never throws. */
+export interface Storage {
+  get(key: string): string | null;
+  set(key: string, value: string): void;
+  remove(key: string): void;
+  keys(): string[];
+}
+
+export interface Listener {
+  /** The app came to the front. */
+  visible(): void;
+  /** The app went to the back; it may never come again. */
+  hidden(): void;
+  /** The app is about to end. */
+  leaving(): void;
+  /** The network is back. */
+  online(): void;
+  /** Somebody is at another URL. */
+  moved(): void;
+}
+
+export interface Platform {
+  /** Name and version of the SDK. */
+  sdk: string;
+  storage: Storage;
+  now(): number;
+  /** From 0 up to, but not, 1. */
+  random(): number;
+  randomHex(bytes: number): string;
+  /** Runs something later; returns what cancels it. */
+  after(ms: number, run: () => void): () => void;
+  /** Rejects when there is no answer. */
+  post(url: string, body: string): Promise<Reply>;
+  /** Sends without an answer, for an app that is about to end. */
+  beacon(url: string, body: string): void;
+  /** Runs `work` while no other instance does; not at all, and false, when another does. */
+  alone(work: () => Promise<void>): Promise<boolean>;
+  isVisible(): boolean;
+  url(): string | null;
+  /** Returns what stops listening. */
+  listen(listener: Listener): () => void;
+  /** Tells a developer what went wrong in the app's own code, or why nothing happens. */
+  warn(text: string, cause?: unknown): void;
+}

@@ -1,0 +1,364 @@
+/** The SDK's face: what an app calls. */
+
+import { edgeAt } from "./edge.ts";
+import { SendoraError } from "./errors.ts";
+import { type Answer, createFeed, type Given } from "./feed.ts";
+import { fromJson } from "./edge.ts";
+import type { Message } from "./message.ts";
+import { createOutbox, type Delivery, IDENTIFIED } from "./outbox.ts";
+import type { Platform } from "./platform.ts";
+import type { Skipped } from "./prepare.ts";
+import type { Render, View } from "./render.ts";
+import { type Action, seenLog } from "./seen.ts";
+import { createStage, type Reason } from "./stage.ts";
+import type { Properties } from "./where.ts";
+
+export interface Options {
+  /** A public key, `pk_…`. */
+  apiKey: string;
+  /** Where the edge is: https, or http on this machine. */
+  apiUrl: string;
+  /** The app draws messages itself: nothing is rendered. */
+  headless?: boolean;
+  /** false: nothing is stored or sent before `consent.grant()`. */
+  consent?: boolean;
+}
+
+/** What somebody did with a message. `url`: where its call to action leads. */
+export interface DisplayAction {
+  type: "click" | "dismiss";
+  message: Message;
+  url: string | null;
+}
+
+/** Why a message is or is not in sight; codes in docs/sdk.md. `not_listed`: the edge does not give it to this person. */
+export interface Explanation {
+  id: string;
+  shown: boolean;
+  reason: Reason | Skipped["reason"] | "not_listed" | null;
+}
+
+/** Returning false leaves what comes next to the app. */
+type Callback<T> = (value: T) => unknown;
+type Unsubscribe = () => void;
+
+/** Actions settle when they are stored; they are sent soon after, and count once. */
+export interface Sendora {
+  /** Says who uses the app, and what is known of them. Another user than before begins anew, as after `reset`. */
+  identify(userId: string, traits?: Properties, options?: { identityToken?: string }): void;
+  /** Something happened: it is counted, and messages that wait for it show. */
+  track(type: string, properties?: Properties): void;
+  /** Somebody is at another screen of the app. */
+  screen(name: string): void;
+  /** Somebody else uses the app from now on: a new visitor. What waits to be sent still is. */
+  reset(): void;
+  /** Sends what waits, now. */
+  flush(): Promise<Delivery>;
+  /** How many events wait to be sent, and how many never will be, by reason. */
+  delivery(): Delivery;
+  /** Ends everything; what waits is sent now or, failing that, by the next `init`. */
+  destroy(): void;
+  consent: {
+    /** Begins to store and send, with what was asked meanwhile. */
+    grant(): void;
+    /** Ends it, and forgets what this device knows of the person, events that were not sent included. */
+    revoke(): void;
+  };
+  inApp: {
+    /** The messages that the present person may get, highest rank first. Rejects with SendoraError. */
+    fetch(): Promise<Answer>;
+    trackImpression(id: string): Promise<void>;
+    trackClick(id: string): Promise<void>;
+    trackDismissal(id: string): Promise<void>;
+  };
+  messages: {
+    fetchActive(): Promise<Message[]>;
+    recordImpression(id: string): Promise<void>;
+    recordClick(id: string): Promise<void>;
+    /** From now on messages show when their triggers say so. */
+    start(): void;
+    /** Takes away what is shown, without counting it as dismissed, and shows nothing more. */
+    stop(): void;
+    /** Nothing new shows; what is shown stays. */
+    pause(): void;
+    /** What became due meanwhile shows. */
+    resume(): void;
+    /** Before a message shows; who returns false draws it and reports by `recordImpression`, `recordClick`, `dismiss`. */
+    onDisplay(callback: Callback<Message>): Unsubscribe;
+    /** At a click or dismissal; who returns false for a click takes care of its link. */
+    onAction(callback: Callback<DisplayAction>): Unsubscribe;
+    /** Shows a message whatever its trigger says. False: its slot is taken, or its cap or window forbids it. */
+    show(id: string): boolean;
+    /** Closes a message as somebody would. */
+    dismiss(id: string): Promise<void>;
+    explain(): Explanation[];
+    explain(id: string): Explanation;
+  };
+}
+
+/** `anonymousId`: of this device's making. */
+interface Person {
+  anonymousId: string;
+  userId?: string;
+  identityToken?: string;
+}
+
+const PERSON = "person";
+const MOST_HELD = 100;
+const EVENTS: Record<Action, string> = {
+  impression: "in_app.impression",
+  click: "in_app.clicked",
+  dismissal: "in_app.dismissed",
+};
+
+/** Raises SendoraError. `render` null: the app draws. */
+export function createSendora(options: Options, platform: Platform, render: Render | null): Sendora {
+  check(options);
+  const { storage, warn } = platform;
+  const edge = edgeAt(options.apiUrl, options.apiKey, platform);
+  const outbox = createOutbox(platform, edge, acknowledged);
+  const seen = seenLog(storage);
+  const feed = createFeed(platform, edge, () => ({ ...person, traits }), isLooking, taken);
+  const stage = createStage(platform, {
+    nowMs: edge.serverMs,
+    place: () => ({ url: platform.url(), screen }),
+    isLit: () => isLooking() && !isPaused,
+    seen: seen.of,
+    draw,
+    record,
+  });
+  const onDisplay = new Set<Callback<Message>>();
+  const onAction = new Set<Callback<DisplayAction>>();
+  /** What was asked before consent, in order. */
+  const held: (() => void)[] = [];
+  /** null: without consent there is nobody. */
+  let person: Person | null = null;
+  /** On their way: until the edge has acknowledged their event, every fetch says them too. */
+  let traits: Properties | undefined;
+  let traitsEvent: string | null = null;
+  let screen: string | null = null;
+  let isStarted = false;
+  let isPaused = false;
+
+  const unlisten = platform.listen({
+    visible: wakeUp,
+    online() {
+      void outbox.flush();
+      wakeUp();
+    },
+    hidden: () => void outbox.flush(),
+    leaving: outbox.leave,
+    moved: () => stage.fire(null),
+  });
+
+  function isLooking(): boolean {
+    return isStarted && person !== null && platform.isVisible();
+  }
+
+  function wakeUp(): void {
+    if (isLooking()) feed.freshen();
+    stage.settle();
+  }
+
+  function become(next: Person): void {
+    person = next;
+    storage.set(PERSON, JSON.stringify(person));
+    feed.forget();
+  }
+
+  function reset(): void {
+    become({ anonymousId: platform.randomHex(16) });
+    traits = undefined;
+    seen.clear();
+    stage.clear();
+    wakeUp();
+  }
+
+  function grant(): void {
+    if (person) return;
+    become(fromJson<Person>(storage.get(PERSON)) ?? { anonymousId: platform.randomHex(16) });
+    outbox.open();
+    for (const run of held.splice(0)) run();
+    wakeUp();
+  }
+
+  function revoke(): void {
+    outbox.close();
+    outbox.clear();
+    stop();
+    seen.clear();
+    storage.remove(PERSON);
+    person = null;
+  }
+
+  function whenGranted(run: () => void): void {
+    if (person) return run();
+    held.push(run);
+    if (held.length > MOST_HELD) held.shift();
+  }
+
+  function stop(): void {
+    isStarted = false;
+    feed.forget();
+    stage.clear();
+  }
+
+  function send(eventType: string, properties: Properties): string | null {
+    try {
+      return outbox.add({ eventType, properties, ...person });
+    } catch (error) {
+      warn(`${eventType} is not sent: its properties are no JSON.`, error);
+      return null;
+    }
+  }
+
+  function track(type: string, properties: Properties = {}): void {
+    whenGranted(() => {
+      send(type, properties);
+      stage.fire({ type, properties });
+    });
+  }
+
+  function record(action: Action, messageId: string): void {
+    seen.add(messageId, action, edge.serverMs());
+    send(EVENTS[action], { messageId });
+    // A click mostly leads to another page.
+    if (action === "click") void outbox.flush();
+  }
+
+  async function act(id: string, action: Action): Promise<void> {
+    whenGranted(() => stage.act(id, action) || record(action, id));
+  }
+  const impression = (id: string) => act(id, "impression");
+  const click = (id: string) => act(id, "click");
+  const dismissal = (id: string) => act(id, "dismissal");
+
+  function acknowledged(ids: string[]): void {
+    if (ids.includes(traitsEvent ?? "")) traits = undefined;
+    if (isLooking()) feed.freshen();
+  }
+
+  async function fetch(): Promise<Answer> {
+    if (!person) throw new SendoraError("consent_missing", "Call consent.grant() first.");
+    return (await feed.fetch()).answer;
+  }
+
+  function taken({ prepared, answer }: Given): void {
+    if (!isStarted) return;
+    if (!answer.degraded && !outbox.delivery().waiting) seen.overrule(prepared, edge.serverMs());
+    stage.give(prepared, !answer.degraded);
+  }
+
+  function draw(message: Message): View | null {
+    const isOurs = tell(onDisplay, message) && !options.headless;
+    if (!isOurs || !render) return null;
+    const { id, cta } = message;
+    return render(message, {
+      shown: () => void stage.act(id, "impression"),
+      clicked() {
+        const isFollowed = tell(onAction, { type: "click", message, url: cta && cta.url });
+        stage.act(id, "click");
+        return isFollowed;
+      },
+      dismissed() {
+        tell(onAction, { type: "dismiss", message, url: null });
+        stage.act(id, "dismissal");
+      },
+    });
+  }
+
+  /** False when a callback returned false. */
+  function tell<T>(callbacks: Set<Callback<T>>, value: T): boolean {
+    let goesOn = true;
+    for (const callback of callbacks) {
+      try {
+        if (callback(value) === false) goesOn = false;
+      } catch (error) {
+        warn("A callback of the app failed.", error);
+      }
+    }
+    return goesOn;
+  }
+
+  function explain(): Explanation[];
+  function explain(id: string): Explanation;
+  function explain(id?: string): Explanation | Explanation[] {
+    const { prepared = [], skipped = [] } = feed.given() ?? {};
+    const all = [
+      ...prepared.map((each) => explanation(each.message.id, stage.reason(each))),
+      ...skipped.map((each) => explanation(each.id, each.reason)),
+    ];
+    return id ? (all.find((each) => each.id === id) ?? explanation(id, "not_listed")) : all;
+  }
+
+  if (options.consent ?? true) grant();
+
+  return {
+    identify(userId, values = {}, { identityToken } = {}) {
+      whenGranted(() => {
+        if ((person?.userId ?? userId) !== userId) reset();
+        become({ anonymousId: person!.anonymousId, userId, ...(identityToken && { identityToken }) });
+        traits = { ...traits, ...values };
+        traitsEvent = send(IDENTIFIED, values);
+        wakeUp();
+      });
+    },
+    track,
+    screen(name) {
+      screen = name;
+      stage.fire(null);
+      track("screen.viewed", { screen: name });
+    },
+    reset: () => whenGranted(reset),
+    async flush() {
+      await outbox.flush();
+      return outbox.delivery();
+    },
+    delivery: outbox.delivery,
+    destroy() {
+      stop();
+      unlisten();
+      void outbox.flush().then(outbox.close);
+    },
+    consent: { grant, revoke },
+    inApp: { fetch, trackImpression: impression, trackClick: click, trackDismissal: dismissal },
+    messages: {
+      fetchActive: async () => (await fetch()).messages,
+      recordImpression: impression,
+      recordClick: click,
+      start() {
+        isStarted = true;
+        wakeUp();
+      },
+      stop,
+      pause() {
+        isPaused = true;
+      },
+      resume() {
+        isPaused = false;
+        stage.settle();
+      },
+      onDisplay: (callback) => subscribe(onDisplay, callback),
+      onAction: (callback) => subscribe(onAction, callback),
+      show: stage.show,
+      dismiss: dismissal,
+      explain,
+    },
+  };
+}
+
+const explanation = (id: string, reason: Explanation["reason"]): Explanation => ({ id, shown: !reason, reason });
+
+function subscribe<T>(callbacks: Set<T>, callback: T): Unsubscribe {
+  callbacks.add(callback);
+  return () => void callbacks.delete(callback);
+}
+
+function check({ apiKey, apiUrl }: Options): void {
+  if (!/^pk_/.test(apiKey)) {
+    throw new SendoraError("invalid_api_key", "Use a public key (pk_…). A secret one (sk_…) that came into an app must be replaced.");
+  }
+  if (!/^https:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|\/|$)/.test(apiUrl)) {
+    throw new SendoraError("insecure_api_url", "apiUrl must be https, or http on localhost.");
+  }
+}

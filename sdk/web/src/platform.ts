@@ -1,0 +1,84 @@
+/** The browser, as the core needs it. */
+
+import type { Listener, Platform, Reply } from "@sendora/core";
+import { onMove } from "./navigation.ts";
+import { storageFor } from "./storage.ts";
+
+declare const SDK_VERSION: string;
+
+/** What a browser sends for a page that is about to end, in bytes. */
+const MOST_KEEPALIVE_BYTES = 60_000;
+const PATIENCE_MS = 20_000;
+
+/** `name`: of all that is kept for this app on this origin. */
+export function browserPlatform(name: string): Platform {
+  return {
+    sdk: `web/${SDK_VERSION}`,
+    storage: storageFor(name),
+    now: () => Date.now(),
+    random: () => Math.random(),
+    randomHex,
+    after(ms, run) {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
+    post,
+    beacon: (url, body) => void navigator.sendBeacon(url, body),
+    alone: (work) => alone(name, work),
+    isVisible: () => document.visibilityState === "visible",
+    url: () => location.href,
+    listen,
+    warn: (text, cause) => console.warn(`[sendora] ${text}`, ...(cause === undefined ? [] : [cause])),
+  };
+}
+
+// crypto.randomUUID is missing on plain http; random bytes are not.
+function randomHex(bytes: number): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function post(url: string, body: string): Promise<Reply> {
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "text/plain" },
+    body,
+    credentials: "omit",
+    keepalive: new Blob([body]).size < MOST_KEEPALIVE_BYTES,
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  });
+  const dateMs = Date.parse(answer.headers.get("Date") ?? "");
+  return {
+    status: answer.status,
+    body: await answer.text(),
+    dateMs: Number.isNaN(dateMs) ? null : dateMs,
+    retryAfterS: Number(answer.headers.get("Retry-After")) || null,
+  };
+}
+
+/** Without locks (plain http, old browsers) two tabs may send the same event; the edge counts it once all the same. */
+async function alone(name: string, work: () => Promise<void>): Promise<boolean> {
+  if (!navigator.locks) {
+    await work();
+    return true;
+  }
+  return navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
+    if (lock) await work();
+    return lock !== null;
+  });
+}
+
+function listen({ visible, hidden, leaving, online, moved }: Listener): () => void {
+  const stopped = new AbortController();
+  const { signal } = stopped;
+  const look = () => (document.visibilityState === "visible" ? visible() : hidden());
+  document.addEventListener("visibilitychange", look, { signal });
+  addEventListener("focus", visible, { signal });
+  addEventListener("pageshow", ({ persisted }) => persisted && visible(), { signal });
+  addEventListener("pagehide", leaving, { signal });
+  addEventListener("online", online, { signal });
+  const stopMoving = onMove(moved);
+  return () => {
+    stopped.abort();
+    stopMoving();
+  };
+}

@@ -1,0 +1,65 @@
+/** What an author chose, made safe: places, themes, colours and addresses. Pure. */
+
+import type { Appearance, Message, Position, Theme } from "@sendora/core";
+
+const POSITIONS: readonly string[] = ["top", "center", "bottom"];
+const THEMES: readonly string[] = ["light", "dark"];
+const DEFAULT_POSITIONS: Record<string, Position> = { banner: "top", modal: "center" };
+const COLOUR = /^#([\da-f]{3}){1,2}$/i;
+const LINKS = ["https:", "mailto:", "tel:"];
+const LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
+
+/** A newer server may know more positions and themes than this SDK. */
+export function positionOf({ type, appearance }: Message): Position {
+  const { position } = appearance;
+  return POSITIONS.includes(position) ? position : (DEFAULT_POSITIONS[type] ?? "bottom");
+}
+
+export const themeOf = ({ theme }: Appearance): Theme => (THEMES.includes(theme) ? theme : "auto");
+
+export interface Colours {
+  surface: string;
+  text: string;
+}
+
+/** Given colours are shown as they are; of one alone, the other is chosen to be readable. Null: those of the theme. */
+export function coloursOf({ backgroundColor, textColor }: Appearance): Colours | null {
+  const surface = colourOrNull(backgroundColor);
+  const text = colourOrNull(textColor);
+  if (surface) return { surface, text: text ?? readableOn(surface) };
+  return text ? { surface: readableOn(text), text } : null;
+}
+
+const colourOrNull = (text: string | null) => (text && COLOUR.test(text) ? text : null);
+
+// At this relative luminance black and white contrast alike, 4.58 : 1, which is just enough for WCAG AA.
+const readableOn = (colour: string) => (luminance(colour) > 0.179 ? "#000000" : "#ffffff");
+
+function luminance(colour: string): number {
+  const digits = colour.length < 7 ? colour.replace(/\w/g, "$&$&") : colour;
+  const channel = (at: number) => linear(Number.parseInt(digits.slice(at, at + 2), 16) / 255);
+  return 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
+}
+
+const linear = (channel: number) => (channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4);
+
+/** Where a call to action may lead; null when it may not lead there. */
+export function linkUrl(text: string | null | undefined): URL | null {
+  const url = parsed(text);
+  if (!url || url.username || url.password) return null;
+  const isLocal = url.protocol === "http:" && LOCAL_HOSTS.includes(url.hostname);
+  return isLocal || LINKS.includes(url.protocol) ? url : null;
+}
+
+export function imageUrl(text: string | null): string | null {
+  const url = parsed(text);
+  return url?.protocol === "https:" ? url.href : null;
+}
+
+function parsed(text: string | null | undefined): URL | null {
+  try {
+    return new URL(text ?? "");
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,93 @@
+/** Draws messages, each in a shadow root of its own, and says when they are seen, clicked or dismissed. */
+
+import type { Handlers, Message, Render, View } from "@sendora/core";
+import { positionOf } from "./appearance.ts";
+import { element, styledRoot } from "./element.ts";
+import { createLayer, type Layer } from "./layer.ts";
+import { openModal } from "./modal.ts";
+import panelCss from "./panel.css";
+import { createPanel, isDismissible } from "./panel.ts";
+import { whenSeen } from "./seen.ts";
+import { followAnchor } from "./tooltip.ts";
+import typesCss from "./types.css";
+
+/** Does nothing to the page before its first message, so that it can be called where there is no page. */
+export function createRenderer(): Render {
+  let layer: Layer | undefined;
+  return (message, handlers) => {
+    layer ??= createLayer();
+    return show(message, handlers, layer);
+  };
+}
+
+function show(message: Message, handlers: Handlers, layer: Layer): View {
+  const { type, appearance } = message;
+  const position = positionOf(message);
+  const ending = oneEnding(handlers);
+  const panel = createPanel(message, ending);
+  const host = element("div", {
+    slot: type === "tooltip" ? "" : `${type}-${position}`,
+    "data-testid": "inapp-message",
+    "data-message-id": message.id,
+    "data-type": type,
+    "data-position": position,
+  });
+  styledRoot(host, panelCss + typesCss).append(panel);
+
+  const cleanUps = [whenSeen(panel, onSeen)];
+  if (type === "modal") {
+    document.body.append(host);
+    cleanUps.push(openModal(panel as HTMLDialogElement, isDismissible(message), ending.dismissed));
+  } else {
+    cleanUps.push(layer.add(host));
+    if (isDismissible(message)) onEscape(panel, ending.dismissed);
+  }
+  if (type === "tooltip") cleanUps.push(followAnchor(panel, appearance.anchor, position, layer.covers));
+
+  function onSeen(): void {
+    makeScrollable(panel.querySelector<HTMLElement>(".text")!);
+    // The browser reads out a modal by itself.
+    if (type !== "modal") layer.announce([message.title, message.body].filter(Boolean).join(". "));
+    handlers.shown();
+  }
+
+  return {
+    remove() {
+      ending.close();
+      for (const cleanUp of cleanUps.splice(0)) cleanUp();
+      host.remove();
+    },
+  };
+}
+
+// By keyboard too: not every browser lets the focus into what scrolls.
+function makeScrollable(text: HTMLElement): void {
+  if (text.scrollHeight > text.clientHeight) text.tabIndex = 0;
+}
+
+// A message is clicked or dismissed, and only once; a link that is pressed again still leads where it leads.
+function oneEnding({ clicked, dismissed }: Handlers) {
+  let isOver = false;
+  const isFirst = () => {
+    const wasOver = isOver;
+    isOver = true;
+    return !wasOver;
+  };
+  return {
+    clicked: () => !isFirst() || clicked(),
+    dismissed: () => {
+      if (isFirst()) dismissed();
+    },
+    close: isFirst,
+  };
+}
+
+// Not for the page as well, and not for its dialog that the message may stand in.
+function onEscape(panel: HTMLElement, dismissed: () => void): void {
+  panel.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    dismissed();
+  });
+}
