@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+NODE_STAMP := sdk/node_modules/.package-lock.json
 
-.PHONY: help setup demo test test-nightly bench bench-check lint format lock clean
+.PHONY: help setup sdk demo test test-nightly bench bench-check lint format lock clean
 
 help: ## Say what each command does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -16,12 +17,21 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
+$(NODE_STAMP): sdk/package-lock.json $(STAMP)
+	@echo "Installing what the SDK is built with"
+	@sdk/npm ci --silent
+	@touch $(NODE_STAMP)
+
 setup: $(STAMP) ## Make .venv from requirements.lock
+
+sdk: $(NODE_STAMP) ## Build the SDK into sdk/*/dist
+	@sdk/npm run --silent build
 
 demo: $(STAMP) ## Run everything on this machine with a seeded org and a page that shows messages
 	@$(BIN)/inapp demo
 
-test: $(STAMP) ## Pass every test, on a real Postgres and a real Redis that the tests start themselves
+test: sdk ## Pass every test, on a real Postgres and a real Redis that the tests start themselves
+	@sdk/npm test --silent
 	@$(BIN)/python -m pytest
 
 test-nightly: $(STAMP) ## Compare the compilers of the rule language on 20,000 random cases, which takes long
@@ -33,13 +43,15 @@ bench: $(STAMP) ## Measure what is promised about speed; PART=fetch is some of i
 bench-check: $(STAMP) ## Fail when the latest full run of the bench has a figure past its budget
 	@$(BIN)/python -m bench.check
 
-lint: $(STAMP) ## ruff, mypy --strict, import-linter
+lint: $(NODE_STAMP) ## ruff, mypy --strict, import-linter; biome and tsc --strict for the SDK
+	sdk/npm run --silent lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## Let ruff put the code in order
+format: $(NODE_STAMP) ## Let ruff and biome put the code in order
+	sdk/npm run --silent format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -49,5 +61,5 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 
 clean: ## Remove .venv, caches and the demo's data
 	@test ! -x $(BIN)/inapp || $(BIN)/inapp remove --yes
-	rm -rf .venv .inapp .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	rm -rf sdk/node_modules sdk/*/dist .venv .inapp .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

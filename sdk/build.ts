@@ -41,6 +41,7 @@ await Promise.all([
     entryPoints: ["web/src/index.ts", "web/src/headless.ts"],
     outdir: "web/dist",
     splitting: true,
+    chunkNames: "shared",
     external: ["@sendora/core"],
   }),
   build({

@@ -12,6 +12,7 @@ export interface Seen {
 
 export const NOT_SEEN: Seen = { impressions: 0, clicks: 0, dismissals: 0, recentMs: [] };
 
+/** Of moments that are missing the sums are NaN, and NaN is in no order with anything. */
 export type CapReason = "stopped_by_click" | "stopped_by_dismissal" | "cap_reached" | "too_soon";
 
 /** `cap` null allows everything. */
@@ -25,11 +26,9 @@ export function withheld(cap: FrequencyCap | null, seen: Seen, nowMs: number): C
 
 function isReached({ maxImpressions, perSeconds }: FrequencyCap, seen: Seen, nowMs: number): boolean {
   if (maxImpressions == null || seen.impressions < maxImpressions) return false;
-  if (perSeconds == null) return true;
-  const oldestMs = seen.recentMs[maxImpressions - 1];
-  return oldestMs !== undefined && nowMs <= oldestMs + perSeconds * 1000;
+  return perSeconds == null || nowMs <= seen.recentMs[maxImpressions - 1]! + perSeconds * 1000;
 }
 
 function isTooSoon({ minIntervalSeconds }: FrequencyCap, { recentMs }: Seen, nowMs: number): boolean {
-  return minIntervalSeconds != null && recentMs[0] !== undefined && nowMs < recentMs[0] + minIntervalSeconds * 1000;
+  return minIntervalSeconds != null && nowMs < recentMs[0]! + minIntervalSeconds * 1000;
 }

@@ -1,8 +1,10 @@
 /** Whether a message may show now, and if not, why: in the order and with the codes of the edge (docs/explain.md). */
 
 import { type CapReason, type Seen, withheld } from "./caps.ts";
-import type { Prepared } from "./prepare.ts";
-import type { Properties } from "./where.ts";
+import { holds } from "./conditions.ts";
+import type { Message, Pattern } from "./message.ts";
+
+export type Properties = Readonly<Record<string, unknown>>;
 
 /** Where somebody is; null: on the web there may be no screen, on a phone no URL. */
 export interface Place {
@@ -19,38 +21,40 @@ export interface Occasion {
 export type Verdict = "ended" | "not_started" | "url_mismatch" | "screen_mismatch" | "event_mismatch" | CapReason;
 
 /** `event` "any": the one that the message waits for is taken as given. */
-export function verdict(
-  prepared: Prepared,
-  place: Place,
-  event: Occasion | "any" | null,
-  seen: Seen,
-  nowMs: number,
-): Verdict | null {
+export function verdict(message: Message, place: Place, event: Occasion | "any" | null, seen: Seen, nowMs: number) {
+  if (hasEnded(message, nowMs)) return "ended";
+  if (nowMs < Date.parse(message.startsAt ?? "")) return "not_started";
+  const elsewhere = misplaced(message, place);
+  if (elsewhere) return elsewhere;
+  if (event !== "any" && !fits(message, event)) return "event_mismatch";
+  return withheld(message.frequencyCap, seen, nowMs);
+}
+
+export function hasEnded({ endsAt }: Message, nowMs: number): boolean {
+  return nowMs >= Date.parse(endsAt ?? "");
+}
+
+export function misplaced({ trigger }: Message, { url, screen }: Place) {
+  if (!matches(trigger?.url, url)) return "url_mismatch";
+  return matches(trigger?.screen, screen) ? null : "screen_mismatch";
+}
+
+const matches = (pattern: Pattern | null | undefined, text: string | null) =>
+  !pattern || holds(pattern.op, text, pattern.value);
+
+/** A message without an event fits whatever happened. */
+export function fits({ trigger }: Message, event: Occasion | null): boolean {
+  if (!trigger?.eventType) return true;
   return (
-    window(prepared, nowMs) ??
-    misplaced(prepared, place) ??
-    (event === "any" || fits(prepared, event) ? null : "event_mismatch") ??
-    withheld(prepared.cap, seen, nowMs)
+    trigger.eventType === event?.type &&
+    (trigger.where ?? []).every(({ property, op, value }) =>
+      holds(op, Object.hasOwn(event.properties, property) ? event.properties[property] : null, value),
+    )
   );
 }
 
-export function misplaced({ url, screen }: Prepared, place: Place): "url_mismatch" | "screen_mismatch" | null {
-  if (url && !(place.url !== null && url(place.url))) return "url_mismatch";
-  return screen && !(place.screen !== null && screen(place.screen)) ? "screen_mismatch" : null;
-}
-
-/** A message without an event fits whatever happened. */
-export function fits({ eventType, where }: Prepared, event: Occasion | null): boolean {
-  return eventType === null || (event !== null && event.type === eventType && where(event.properties));
-}
-
-function window({ startsMs, endsMs }: Prepared, nowMs: number): "ended" | "not_started" | null {
-  if (endsMs !== null && nowMs >= endsMs) return "ended";
-  return startsMs !== null && nowMs < startsMs ? "not_started" : null;
-}
-
 /** Of messages in their order of rank, the first of each slot that is not taken. */
-export function winners(ranked: readonly Prepared[], taken: Iterable<string> = []): Prepared[] {
+export function winners(ranked: readonly Message[], taken: Iterable<string> = []): Message[] {
   const slots = new Set(taken);
-  return ranked.filter(({ message: { slot } }) => !slots.has(slot) && slots.add(slot));
+  return ranked.filter(({ slot }) => !slots.has(slot) && slots.add(slot));
 }

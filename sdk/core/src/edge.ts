@@ -16,24 +16,25 @@ export interface Edge {
 const TOLERATED_SKEW_MS = 2_000;
 
 export function edgeAt(apiUrl: string, apiKey: string, platform: Platform): Edge {
+  const { post, beacon, now } = platform;
   const address = (path: string) => `${apiUrl.replace(/\/+$/, "")}/api/v1/${path}`;
   const text = (body: object) => JSON.stringify({ apiKey, ...body });
   let skewMs = 0;
 
   return {
     async ask(path, body) {
-      const { status, body: answered, dateMs, retryAfterS } = await platform.post(address(path), text(body)).catch(() => {
-        throw new SendoraError("unreachable", `No answer from ${apiUrl}. Is apiUrl right, and the device online?`);
+      const reply = await post(address(path), text(body)).catch(() => {
+        throw new SendoraError("unreachable", `No answer from ${apiUrl}.`);
       });
-      if (dateMs) skewMs = dateMs - platform.now();
-      if (Math.abs(skewMs) < TOLERATED_SKEW_MS) skewMs = 0;
-      const answer = fromJson<Envelope>(answered);
+      const ahead = Date.parse(reply.header("Date") ?? "") - now();
+      skewMs = Math.abs(ahead) > TOLERATED_SKEW_MS ? ahead : 0;
+      const answer = fromJson<Envelope>(reply.body);
       if (answer?.success) return answer.data;
-      const { code = "unreadable", message = `The edge answered ${status}.` } = answer?.error ?? {};
-      throw new SendoraError(code, message, status, (retryAfterS ?? 0) * 1000);
+      const { code = "unreadable", message = `${apiUrl} answered ${reply.status}.` } = answer?.error ?? {};
+      throw new SendoraError(code, message, reply.status);
     },
-    beacon: (path, body) => platform.beacon(address(path), text(body)),
-    serverMs: (deviceMs = platform.now()) => deviceMs + skewMs,
+    beacon: (path, body) => beacon(address(path), text(body)),
+    serverMs: (deviceMs = now()) => deviceMs + skewMs,
   };
 }
 

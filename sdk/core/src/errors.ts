@@ -1,19 +1,15 @@
 /** `code`: the edge's (docs/errors.md), or one of this SDK's (docs/sdk.md). `status`: HTTP, 0 without an answer. */
 export class SendoraError extends Error {
-  override readonly name = "SendoraError";
-  readonly code: string;
-  readonly status: number;
-  readonly retryAfterMs: number;
+  declare readonly code: string;
+  declare readonly status: number;
 
-  constructor(code: string, message: string, status = 0, retryAfterMs = 0) {
+  constructor(code: string, message: string, status = 0) {
     super(message);
-    this.code = code;
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
+    Object.assign(this, { name: "SendoraError", code, status });
   }
+}
 
-  /** Whether asking the same again would end the same. */
-  get isFinal(): boolean {
-    return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 429;
-  }
+/** Whether asking the same again would end the same. */
+export function isFinal({ status }: SendoraError): boolean {
+  return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }

@@ -1,10 +1,10 @@
 /** The messages that the present person may get: one request brings all of them, and this keeps them fresh. */
 
 import type { Edge } from "./edge.ts";
-import type { SendoraError } from "./errors.ts";
+import { isFinal, SendoraError } from "./errors.ts";
 import type { Message } from "./message.ts";
 import type { Platform } from "./platform.ts";
-import { type Prepared, prepare, type Skipped } from "./prepare.ts";
+import { readMessage, type Skipped } from "./read.ts";
 import { retryMs, timer } from "./timing.ts";
 
 /** `degraded`: the edge withholds messages that depend on what it cannot know at the moment. */
@@ -15,25 +15,21 @@ export interface Answer {
   degraded: boolean;
 }
 
-/** An answer with what is decided by. Messages are in their order of rank; `skipped` are too new for this SDK. */
-export interface Given {
-  answer: Answer;
-  prepared: Prepared[];
-  skipped: Skipped[];
-}
-
 export interface Feed {
-  given(): Given | null;
+  /** The last answer; null: there was none about the present person. */
+  answer(): Answer | null;
+  /** Messages of it that are too new for this SDK. */
+  skipped(): Skipped[];
   /** Asks now. Rejects with SendoraError. */
-  fetch(): Promise<Given>;
+  fetch(): Promise<Answer>;
   /** Asks again unless that was just done, in which case it does so a moment later. */
   freshen(): void;
   /** Somebody else asks from now on. */
   forget(): void;
 }
 
-interface Wire extends Answer {
-  unchanged?: boolean;
+interface Wire extends Omit<Answer, "messages"> {
+  messages?: Message[];
   etag: string;
 }
 
@@ -50,79 +46,83 @@ export function createFeed(
   edge: Edge,
   person: () => object,
   isWanted: () => boolean,
-  taken: (given: Given) => void,
+  taken: (answer: Answer) => void,
 ): Feed {
+  const { now, warn } = platform;
   const next = timer(platform, refresh);
-  let given: Given | null = null;
+  let answer: Answer | null = null;
+  let skipped: Skipped[] = [];
   let etag: string | undefined;
-  let asking: Promise<Given> | null = null;
+  let asking: Promise<Answer> | null = null;
+  /** Counts persons: an answer about an earlier one is of no use. */
+  let era = 0;
   let askedMs = 0;
   let failures = 0;
   let floorMs = SHORTEST_WAIT_MS;
 
-  function fetch(): Promise<Given> {
-    if (asking) return asking;
-    askedMs = platform.now();
-    next.clear();
-    const mine = edge.ask("in-app-messages/fetch", { ...person(), etag }).then(
-      // An answer about somebody who is gone is of no use.
-      (data) => (mine === asking ? take(data as Wire) : fetch()),
-      (error) => {
-        if (mine === asking) asking = null;
-        throw error;
-      },
-    );
-    asking = mine;
-    return mine;
+  function fetch(): Promise<Answer> {
+    asking ??= ask();
+    return asking;
   }
 
-  function take(wire: Wire): Given {
-    asking = null;
+  async function ask(): Promise<Answer> {
+    const asked = era;
+    askedMs = now();
+    next.clear();
+    try {
+      const wire = await edge.ask("in-app-messages/fetch", { ...person(), etag });
+      if (asked === era) return take(wire as Wire);
+    } finally {
+      if (asked === era) asking = null;
+    }
+    throw new SendoraError("superseded", "Somebody else uses the app now: ask again.");
+  }
+
+  function take({ messages, revision, validUntil, degraded = false, etag: latest }: Wire): Answer {
     failures = 0;
-    etag = wire.etag;
-    given = read(wire, wire.unchanged ? given : null);
-    taken(given);
-    return given;
+    etag = latest;
+    const read = messages?.map(readMessage);
+    skipped = read?.filter((each) => "reason" in each) ?? skipped;
+    const known = read?.filter((each) => "body" in each) ?? answer!.messages;
+    answer = { messages: known, revision, validUntil, degraded };
+    taken(answer);
+    return answer;
   }
 
   function refresh(): void {
     if (!isWanted()) return;
+    const asked = era;
     fetch().then(waitForChange, (error: SendoraError) => {
-      if (error.isFinal) platform.warn(`No messages: ${error.message}`);
-      else next.set(retryMs(platform, failures++, error));
+      if (asked !== era) return;
+      if (isFinal(error)) warn(`No messages: ${error.message}`);
+      else next.set(retryMs(failures++));
     });
   }
 
-  function waitForChange({ answer: { validUntil } }: Given): void {
+  function waitForChange({ validUntil }: Answer): void {
     const leftMs = Date.parse(validUntil) - edge.serverMs();
     // A device whose clock is wrong in a way that nobody can tell must not ask all the time.
     floorMs = leftMs > 0 ? SHORTEST_WAIT_MS : floorMs * 2;
     const waitMs = Math.min(Math.max(leftMs, floorMs), LONGEST_WAIT_MS);
     // Not all devices at the very moment at which a campaign begins. Who does not look does not ask.
-    if (!next.isSet() && isWanted()) next.set(waitMs + platform.random() * SHORTEST_WAIT_MS);
+    if (!next.isSet() && isWanted()) next.set(waitMs + Math.random() * SHORTEST_WAIT_MS);
   }
 
   return {
-    given: () => given,
+    answer: () => answer,
+    skipped: () => skipped,
     fetch,
     freshen() {
-      const sinceMs = platform.now() - askedMs;
+      const sinceMs = now() - askedMs;
       if (sinceMs < 0 || sinceMs >= FRESH_MS) refresh();
       else next.set(FRESH_MS - sinceMs);
     },
     forget() {
-      given = asking = null;
+      era++;
+      answer = asking = null;
       etag = undefined;
       askedMs = 0;
       next.clear();
     },
   };
-}
-
-/** `known`: of the answer before, where the messages are still the same. */
-function read({ messages = [], revision, validUntil, degraded = false }: Wire, known: Given | null): Given {
-  const all = messages.map(prepare);
-  const prepared = known?.prepared ?? all.filter((each) => "message" in each);
-  const skipped = known?.skipped ?? all.filter((each) => "reason" in each);
-  return { answer: { messages: prepared.map(({ message }) => message), revision, validUntil, degraded }, prepared, skipped };
 }

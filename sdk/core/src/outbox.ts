@@ -4,15 +4,22 @@
  */
 
 import { type Edge, fromJson } from "./edge.ts";
-import type { SendoraError } from "./errors.ts";
+import { isFinal, type SendoraError } from "./errors.ts";
 import type { Platform } from "./platform.ts";
 import { retryMs, timer } from "./timing.ts";
 
 /** An event as it is stored; the id is its key. `atMs`: by the device's clock. */
-interface StoredEvent {
+interface StoredEvent extends NewEvent {
   atMs: number;
+}
+
+/** Whose it is stands in it, as the edge reads it. */
+export interface NewEvent {
   eventType: string;
   properties: object;
+  anonymousId?: string;
+  userId?: string;
+  identityToken?: string;
 }
 
 /** `dropped`: events that will never arrive, by the edge's code for why, or one of this SDK's. */
@@ -26,8 +33,8 @@ export interface Outbox {
   open(): void;
   /** Nothing more is sent; what waits stays stored. */
   close(): void;
-  /** Stores an event; its id. Raises TypeError for what is no JSON. */
-  add(event: Omit<StoredEvent, "atMs">): string;
+  /** Stores an event, to be sent soon. */
+  add(event: NewEvent): void;
   /** Sends what waits, now. Settles when it is sent, or when that failed and will be tried again. */
   flush(): Promise<void>;
   /** Sends what this instance has added without an answer. It stays stored: the next one sends it again, to be sure. */
@@ -42,14 +49,12 @@ export const IDENTIFIED = "user.identified";
 const PREFIX = "event:";
 const PATH = "events/batch";
 const MOST_WAITING = 1_000;
-const MOST_IN_BATCH = 100;
-/** Browsers send no more than 64 KiB for a page that is about to end. */
-const MOST_CHARACTERS = 48_000;
+const MOST_IN_BATCH = 50;
 const GATHERED_MS = 1_000;
 
-/** `acknowledged` is told the ids that the edge has taken. */
-export function createOutbox(platform: Platform, edge: Edge, acknowledged: (ids: string[]) => void): Outbox {
-  const { storage } = platform;
+/** `acknowledged` is called whenever the edge has taken events. */
+export function createOutbox(platform: Platform, edge: Edge, acknowledged: () => void): Outbox {
+  const { storage, now, warn } = platform;
   const dropped: Delivery["dropped"] = {};
   /** Of this instance of the app: another looks after its own when it ends. */
   const mine = new Set<string>();
@@ -61,18 +66,21 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: (ids:
   let lastMs = 0;
 
   /** Keys, oldest first: ids begin with the time. */
-  const waiting = () => storage.keys().filter((key) => key.startsWith(PREFIX)).sort();
+  const waiting = () =>
+    storage
+      .keys()
+      .filter((key) => key.startsWith(PREFIX))
+      .sort();
 
-  function add(event: Omit<StoredEvent, "atMs">): string {
-    const atMs = platform.now();
+  function add(event: NewEvent): void {
+    const atMs = now();
     lastMs = Math.max(atMs, lastMs + 1);
-    const id = lastMs.toString(16).padStart(12, "0") + platform.randomHex(10);
+    const key = PREFIX + lastMs.toString(16).padStart(12, "0") + platform.randomHex(10);
     const text = JSON.stringify({ ...event, atMs });
-    for (const key of waiting().slice(0, 1 - MOST_WAITING)) remove(key, "outbox_full");
-    storage.set(PREFIX + id, text);
-    mine.add(PREFIX + id);
-    if (isOpen && !next.isSet()) next.set(GATHERED_MS);
-    return id;
+    for (const oldest of waiting().slice(0, 1 - MOST_WAITING)) remove(oldest, "outbox_full");
+    storage.set(key, text);
+    mine.add(key);
+    if (!next.isSet()) next.set(GATHERED_MS);
   }
 
   function flush(): Promise<void> {
@@ -85,8 +93,7 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: (ids:
   async function send(): Promise<void> {
     next.clear();
     if (!isOpen) return;
-    const hadItsTurn = await platform.alone(sendAll);
-    if (isOpen && !next.isSet() && waiting().length) next.set(hadItsTurn ? 0 : GATHERED_MS);
+    if (!(await platform.alone(sendAll))) next.set(GATHERED_MS);
   }
 
   async function sendAll(): Promise<void> {
@@ -102,22 +109,17 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: (ids:
   /** As many as fit into a request, by their keys, as they are sent. */
   function oldest(keys: string[]): Map<string, object> {
     const batch = new Map<string, object>();
-    let characters = 0;
-    let identifies = 0;
     for (const key of keys.slice(0, mostInBatch)) {
-      const text = storage.get(key) ?? "";
-      const event = fromJson<StoredEvent>(text);
+      const event = fromJson<StoredEvent>(storage.get(key));
       if (!event) {
         remove(key, "unreadable");
         continue;
       }
-      characters += text.length;
-      // Of two in one request nobody could say whose traits are the later ones.
-      if (event.eventType === IDENTIFIED) identifies++;
-      if (batch.size && (characters > MOST_CHARACTERS || identifies > 1)) break;
       const { atMs, ...rest } = event;
       const timestamp = new Date(edge.serverMs(atMs)).toISOString();
       batch.set(key, { id: key.slice(PREFIX.length), timestamp, ...rest, context: { sdk: platform.sdk } });
+      // Of two in one request nobody could say whose traits are the later ones.
+      if (event.eventType === IDENTIFIED) break;
     }
     return batch;
   }
@@ -126,18 +128,18 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: (ids:
     failures = 0;
     const codes = new Map(rejected.map(({ index, code }) => [keys[index], code]));
     for (const key of keys) remove(key, codes.get(key));
-    if (rejected[0]) platform.warn(`Refused event: ${rejected[0].message}`);
-    acknowledged(keys.filter((key) => !codes.has(key)).map((key) => key.slice(PREFIX.length)));
+    if (rejected[0]) warn(`Event refused: ${rejected[0].message}`);
+    acknowledged();
   }
 
   function fail(keys: string[], error: SendoraError): void {
     if (error.status === 413 && keys.length > 1) {
       mostInBatch = Math.ceil(keys.length / 2);
-    } else if (error.isFinal) {
+    } else if (isFinal(error)) {
       for (const key of keys) remove(key, error.code);
-      platform.warn(`Refused events: ${error.message}`);
+      warn(`Events refused: ${error.message}`);
     } else {
-      next.set(retryMs(platform, failures++, error));
+      next.set(retryMs(failures++));
     }
   }
 

@@ -1,11 +1,10 @@
 /** What the core needs of the device. All moments are in ms since the epoch by the device's clock. */
 
-/** An answer of the edge. `dateMs`: the server's clock as it answered; null where it cannot be read. */
+/** An answer of the edge. `header`: null where it is not there, or not for apps. */
 export interface Reply {
   status: number;
   body: string;
-  dateMs: number | null;
-  retryAfterS: number | null;
+  header(name: string): string | null;
 }
 
 /** Keeps texts over restarts, for all instances of the app on this device. Never throws. */
@@ -34,8 +33,6 @@ export interface Platform {
   sdk: string;
   storage: Storage;
   now(): number;
-  /** From 0 up to, but not, 1. */
-  random(): number;
   randomHex(bytes: number): string;
   /** Runs something later; returns what cancels it. */
   after(ms: number, run: () => void): () => void;

@@ -1,17 +1,16 @@
 /** The SDK's face: what an app calls. */
 
-import { edgeAt } from "./edge.ts";
+import type { Properties } from "./decide.ts";
+import { edgeAt, fromJson } from "./edge.ts";
 import { SendoraError } from "./errors.ts";
-import { type Answer, createFeed, type Given } from "./feed.ts";
-import { fromJson } from "./edge.ts";
+import { type Answer, createFeed } from "./feed.ts";
 import type { Message } from "./message.ts";
 import { createOutbox, type Delivery, IDENTIFIED } from "./outbox.ts";
 import type { Platform } from "./platform.ts";
-import type { Skipped } from "./prepare.ts";
+import type { Skipped } from "./read.ts";
 import type { Render, View } from "./render.ts";
 import { type Action, seenLog } from "./seen.ts";
 import { createStage, type Reason } from "./stage.ts";
-import type { Properties } from "./where.ts";
 
 export interface Options {
   /** A public key, `pk_…`. */
@@ -26,7 +25,7 @@ export interface Options {
 
 /** What somebody did with a message. `url`: where its call to action leads. */
 export interface DisplayAction {
-  type: "click" | "dismiss";
+  type: "click" | "dismissal";
   message: Message;
   url: string | null;
 }
@@ -105,6 +104,8 @@ interface Person {
 
 const PERSON = "person";
 const MOST_HELD = 100;
+/** What one edge was told, all of them know after so long. */
+const KNOWN_EVERYWHERE_MS = 60_000;
 const EVENTS: Record<Action, string> = {
   impression: "in_app.impression",
   click: "in_app.clicked",
@@ -123,7 +124,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     nowMs: edge.serverMs,
     place: () => ({ url: platform.url(), screen }),
     isLit: () => isLooking() && !isPaused,
-    seen: seen.of,
+    seen: (id) => seen.of(id, countedMs),
     draw,
     record,
   });
@@ -133,9 +134,10 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   const held: (() => void)[] = [];
   /** null: without consent there is nobody. */
   let person: Person | null = null;
-  /** On their way: until the edge has acknowledged their event, every fetch says them too. */
+  /** On their way: until the edge has acknowledged all events, every fetch says them too. */
   let traits: Properties | undefined;
-  let traitsEvent: string | null = null;
+  /** What was done before, the edge has counted into its last answer. */
+  let countedMs = 0;
   let screen: string | null = null;
   let isStarted = false;
   let isPaused = false;
@@ -185,39 +187,44 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   function revoke(): void {
     outbox.close();
     outbox.clear();
-    stop();
+    feed.forget();
+    stage.clear();
     seen.clear();
     storage.remove(PERSON);
     person = null;
   }
 
   function whenGranted(run: () => void): void {
-    if (person) return run();
-    held.push(run);
-    if (held.length > MOST_HELD) held.shift();
+    if (person) run();
+    else if (held.push(run) > MOST_HELD) held.shift();
+  }
+
+  function start(): void {
+    isStarted = true;
+    const answer = feed.answer();
+    if (answer) taken(answer);
+    wakeUp();
   }
 
   function stop(): void {
     isStarted = false;
-    feed.forget();
     stage.clear();
   }
 
-  function send(eventType: string, properties: Properties): string | null {
-    try {
-      return outbox.add({ eventType, properties, ...person });
-    } catch (error) {
-      warn(`${eventType} is not sent: its properties are no JSON.`, error);
-      return null;
-    }
+  function send(eventType: string, properties: Properties): void {
+    outbox.add({ eventType, properties, ...person });
   }
 
-  function track(type: string, properties: Properties = {}): void {
+  function track(type: string, given: Properties = {}): void {
+    const properties = asSent(given);
     whenGranted(() => {
       send(type, properties);
       stage.fire({ type, properties });
     });
   }
+
+  /** As the edge will see them: dates are texts there. What is no JSON at all is left out. */
+  const asSent = (given: Properties): Properties => attempt(() => JSON.parse(JSON.stringify(given))) ?? {};
 
   function record(action: Action, messageId: string): void {
     seen.add(messageId, action, edge.serverMs());
@@ -233,60 +240,61 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   const click = (id: string) => act(id, "click");
   const dismissal = (id: string) => act(id, "dismissal");
 
-  function acknowledged(ids: string[]): void {
-    if (ids.includes(traitsEvent ?? "")) traits = undefined;
+  function acknowledged(): void {
+    if (!outbox.delivery().waiting) traits = undefined;
     if (isLooking()) feed.freshen();
   }
 
   async function fetch(): Promise<Answer> {
     if (!person) throw new SendoraError("consent_missing", "Call consent.grant() first.");
-    return (await feed.fetch()).answer;
+    return feed.fetch();
   }
 
-  function taken({ prepared, answer }: Given): void {
+  function taken({ messages, degraded }: Answer): void {
     if (!isStarted) return;
-    if (!answer.degraded && !outbox.delivery().waiting) seen.overrule(prepared, edge.serverMs());
-    stage.give(prepared, !answer.degraded);
+    if (!degraded && !outbox.delivery().waiting) countedMs = edge.serverMs() - KNOWN_EVERYWHERE_MS;
+    stage.give(messages, !degraded);
   }
 
   function draw(message: Message): View | null {
     const isOurs = tell(onDisplay, message) && !options.headless;
     if (!isOurs || !render) return null;
     const { id, cta } = message;
-    return render(message, {
+    const end = (type: DisplayAction["type"], url: string | null) => {
+      const goesOn = tell(onAction, { type, message, url });
+      stage.act(id, type);
+      return goesOn;
+    };
+    const handlers = {
       shown: () => void stage.act(id, "impression"),
-      clicked() {
-        const isFollowed = tell(onAction, { type: "click", message, url: cta && cta.url });
-        stage.act(id, "click");
-        return isFollowed;
-      },
-      dismissed() {
-        tell(onAction, { type: "dismiss", message, url: null });
-        stage.act(id, "dismissal");
-      },
-    });
+      clicked: () => end("click", cta && cta.url),
+      dismissed: () => void end("dismissal", null),
+    };
+    return attempt(() => render(message, handlers)) ?? null;
   }
 
   /** False when a callback returned false. */
   function tell<T>(callbacks: Set<Callback<T>>, value: T): boolean {
-    let goesOn = true;
-    for (const callback of callbacks) {
-      try {
-        if (callback(value) === false) goesOn = false;
-      } catch (error) {
-        warn("A callback of the app failed.", error);
-      }
+    return [...callbacks].map((callback) => attempt(() => callback(value))).every((answer) => answer !== false);
+  }
+
+  /** What is not ours to get right must not stop us. */
+  function attempt<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      warn("Failed:", error);
+      return undefined;
     }
-    return goesOn;
   }
 
   function explain(): Explanation[];
   function explain(id: string): Explanation;
   function explain(id?: string): Explanation | Explanation[] {
-    const { prepared = [], skipped = [] } = feed.given() ?? {};
+    const messages = feed.answer()?.messages ?? [];
     const all = [
-      ...prepared.map((each) => explanation(each.message.id, stage.reason(each))),
-      ...skipped.map((each) => explanation(each.id, each.reason)),
+      ...messages.map((each) => explanation(each.id, stage.reason(each))),
+      ...feed.skipped().map((each) => explanation(each.id, each.reason)),
     ];
     return id ? (all.find((each) => each.id === id) ?? explanation(id, "not_listed")) : all;
   }
@@ -298,8 +306,8 @@ export function createSendora(options: Options, platform: Platform, render: Rend
       whenGranted(() => {
         if ((person?.userId ?? userId) !== userId) reset();
         become({ anonymousId: person!.anonymousId, userId, ...(identityToken && { identityToken }) });
-        traits = { ...traits, ...values };
-        traitsEvent = send(IDENTIFIED, values);
+        traits = { ...traits, ...asSent(values) };
+        send(IDENTIFIED, asSent(values));
         wakeUp();
       });
     },
@@ -317,6 +325,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     delivery: outbox.delivery,
     destroy() {
       stop();
+      feed.forget();
       unlisten();
       void outbox.flush().then(outbox.close);
     },
@@ -326,10 +335,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
       fetchActive: async () => (await fetch()).messages,
       recordImpression: impression,
       recordClick: click,
-      start() {
-        isStarted = true;
-        wakeUp();
-      },
+      start,
       stop,
       pause() {
         isPaused = true;
@@ -356,9 +362,9 @@ function subscribe<T>(callbacks: Set<T>, callback: T): Unsubscribe {
 
 function check({ apiKey, apiUrl }: Options): void {
   if (!/^pk_/.test(apiKey)) {
-    throw new SendoraError("invalid_api_key", "Use a public key (pk_…). A secret one (sk_…) that came into an app must be replaced.");
+    throw new SendoraError("invalid_api_key", "apiKey must be public, pk_…");
   }
   if (!/^https:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|\/|$)/.test(apiUrl)) {
-    throw new SendoraError("insecure_api_url", "apiUrl must be https, or http on localhost.");
+    throw new SendoraError("insecure_api_url", "apiUrl must be https.");
   }
 }

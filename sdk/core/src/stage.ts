@@ -1,10 +1,9 @@
 /** Which messages are on the screen: triggers, delays, one message a slot. */
 
 import type { Seen } from "./caps.ts";
-import { fits, misplaced, type Occasion, type Place, type Verdict, verdict, winners } from "./decide.ts";
+import { fits, hasEnded, misplaced, type Occasion, type Place, type Verdict, verdict, winners } from "./decide.ts";
 import type { Message } from "./message.ts";
 import type { Platform } from "./platform.ts";
-import type { Prepared } from "./prepare.ts";
 import type { View } from "./render.ts";
 import type { Action } from "./seen.ts";
 import { timer } from "./timing.ts";
@@ -26,7 +25,7 @@ export type Reason = Verdict | "on_hold" | "closed" | "delayed" | "outranked" | 
 
 export interface Stage {
   /** The messages that the present person may get, in their order of rank. `isWhole` false: some may be missing. */
-  give(messages: Prepared[], isWhole: boolean): void;
+  give(messages: Message[], isWhole: boolean): void;
   /** Something happened; null: somebody came to another place. */
   fire(event: Occasion | null): void;
   /** Shows a message whatever its trigger says. False: its slot is taken, or its cap or window forbids it. */
@@ -38,11 +37,12 @@ export interface Stage {
   /** Nothing stays on the screen, and nothing that fired is remembered. */
   clear(): void;
   /** null: it is in sight. */
-  reason(message: Prepared): Reason | null;
+  reason(message: Message): Reason | null;
 }
 
+/** A message on the screen. */
 interface Shown {
-  prepared: Prepared;
+  message: Message;
   view: View | null;
   wasSeen: boolean;
 }
@@ -52,87 +52,80 @@ const MOST_EARLY = 20;
 export function createStage(platform: Platform, { nowMs, place, isLit, seen, draw, record }: Backstage): Stage {
   const wake = timer(platform, settle);
   /** null: nobody knows yet. */
-  let given: Prepared[] | null = null;
+  let given: Message[] | null = null;
   /** What happened before it was known who waits for it. */
   let early: Occasion[] = [];
-  /** Messages whose trigger has fired, and when their delay ends. By version, as those that were closed. */
-  const dueMs = new Map<string, number>();
-  /** Messages without an event that were closed, until their trigger holds anew. */
-  const closed = new Set<string>();
+  /** Of messages whose trigger has fired, by id, when their delay ends; Infinity: they were closed. */
+  const fired = new Map<string, number>();
   /** By slot. */
   const shown = new Map<string, Shown>();
 
-  const find = (id: string) => [...shown.values()].find(({ prepared }) => prepared.message.id === id);
+  const onScreen = () => [...shown.values()];
+  const find = (id: string) => onScreen().find(({ message }) => message.id === id);
 
-  function give(messages: Prepared[], isWhole: boolean): void {
+  function give(messages: Message[], isWhole: boolean): void {
     given = messages;
-    const versions = new Set(given.map(versionOf));
-    for (const known of [closed, dueMs]) {
-      for (const version of known.keys()) if (!versions.has(version)) known.delete(version);
-    }
-    for (const each of [...shown.values()]) reconcile(each, isWhole);
+    const ids = given.map(({ id }) => id);
+    for (const id of fired.keys()) if (!ids.includes(id)) fired.delete(id);
+    for (const each of onScreen()) reconcile(each, isWhole);
     fire(null);
     for (const event of early.splice(0)) fire(event);
   }
 
   function fire(event: Occasion | null): void {
     if (!given && event) early = [...early, event].slice(-MOST_EARLY);
-    for (const each of [...shown.values()]) if (misplaced(each.prepared, place())) hide(each);
-    for (const prepared of given ?? []) {
-      const version = versionOf(prepared);
-      if (misplaced(prepared, place())) {
-        dueMs.delete(version);
-        closed.delete(version);
-      } else if (fits(prepared, event) && !dueMs.has(version) && !closed.has(version) && !find(prepared.message.id)) {
-        dueMs.set(version, nowMs() + prepared.delayMs);
+    for (const each of onScreen()) if (misplaced(each.message, place())) hide(each);
+    for (const message of given ?? []) {
+      const { id } = message;
+      if (misplaced(message, place())) fired.delete(id);
+      else if (fits(message, event) && !fired.has(id) && !find(id)) {
+        fired.set(id, nowMs() + (message.trigger?.delaySeconds ?? 0) * 1000);
       }
     }
     settle();
   }
 
   function settle(): void {
-    for (const each of [...shown.values()]) if ((each.prepared.endsMs ?? Infinity) <= nowMs()) hide(each);
-    if (isLit()) for (const prepared of winners((given ?? []).filter(isDue), shown.keys())) display(prepared);
-    const moments = [...dueMs.values(), ...[...shown.values()].map(({ prepared }) => prepared.endsMs ?? 0)];
+    for (const each of onScreen()) if (hasEnded(each.message, nowMs())) hide(each);
+    if (isLit()) for (const message of winners((given ?? []).filter(isDue), shown.keys())) display(message);
+    const moments = [...fired.values(), ...onScreen().map(({ message }) => Date.parse(message.endsAt ?? ""))];
     const nextMs = Math.min(...moments.filter((ms) => ms > nowMs()));
     if (nextMs < Infinity) wake.set(nextMs - nowMs());
-    else wake.clear();
   }
 
   /** Looks at everything again once the delay has ended. */
-  function isDue(prepared: Prepared): boolean {
-    const version = versionOf(prepared);
-    if (!((dueMs.get(version) ?? Infinity) <= nowMs())) return false;
-    const isFit = !unfit(prepared, true);
-    if (!isFit) dueMs.delete(version);
+  function isDue(message: Message): boolean {
+    if (!(fired.get(message.id)! <= nowMs())) return false;
+    const isFit = !unfit(message, true);
+    if (!isFit) fired.delete(message.id);
     return isFit;
   }
 
-  function unfit(prepared: Prepared, hasFired: boolean): Verdict | null {
-    return verdict(prepared, place(), hasFired ? "any" : null, seen(prepared.message.id), nowMs());
+  function unfit(message: Message, hasFired: boolean): Verdict | null {
+    return verdict(message, place(), hasFired ? "any" : null, seen(message.id), nowMs());
   }
 
-  function display(prepared: Prepared, wasSeen = false): void {
-    const each: Shown = { prepared, view: null, wasSeen };
-    dueMs.delete(versionOf(prepared));
-    shown.set(prepared.message.slot, each);
-    each.view = draw(prepared.message);
+  function display(message: Message, wasSeen = false): void {
+    const each: Shown = { message, view: null, wasSeen };
+    fired.delete(message.id);
+    shown.set(message.slot, each);
+    each.view = draw(message);
   }
 
-  function hide({ prepared, view }: Shown): void {
-    shown.delete(prepared.message.slot);
+  function hide({ message, view }: Shown): void {
+    shown.delete(message.slot);
     view?.remove();
   }
 
   /** What is shown and not given again was paused or has ended, unless its own impression has used up its cap. */
   function reconcile(each: Shown, isWhole: boolean): void {
-    const { prepared, wasSeen } = each;
-    const latest = given?.find(({ message }) => message.id === prepared.message.id);
+    const { message, wasSeen } = each;
+    const latest = given?.find(({ id }) => id === message.id);
     if (!latest) {
-      if (isWhole && !(wasSeen && prepared.cap)) hide(each);
-    } else if (versionOf(latest) !== versionOf(prepared)) {
+      if (isWhole && !(wasSeen && message.frequencyCap)) hide(each);
+    } else if (latest.version !== message.version) {
       hide(each);
-      if (!shown.has(latest.message.slot)) display(latest, wasSeen);
+      if (!shown.has(latest.slot)) display(latest, wasSeen);
     }
   }
 
@@ -141,9 +134,9 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     fire,
     settle,
     show(id) {
-      const prepared = given?.find(({ message }) => message.id === id);
-      if (prepared && !find(id) && !shown.has(prepared.message.slot)) {
-        const anywhere = { ...prepared, url: null, screen: null };
+      const message = given?.find((each) => each.id === id);
+      if (message && !shown.has(message.slot)) {
+        const anywhere = { ...message, trigger: null };
         if (!unfit(anywhere, true)) display(anywhere);
       }
       return !!find(id);
@@ -151,35 +144,31 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     act(id, action) {
       const each = find(id);
       if (!each) return false;
-      if (action !== "impression" || !each.wasSeen) record(action, id);
+      const { message, wasSeen } = each;
+      if (action !== "impression" || !wasSeen) record(action, id);
       each.wasSeen = true;
       if (action !== "impression") {
-        if (!each.prepared.eventType) closed.add(versionOf(each.prepared));
         hide(each);
+        if (!message.trigger?.eventType) fired.set(id, Infinity);
         settle();
       }
       return true;
     },
     clear() {
-      [...shown.values()].forEach(hide);
+      onScreen().forEach(hide);
       given = null;
       early = [];
-      dueMs.clear();
-      closed.clear();
+      fired.clear();
       wake.clear();
     },
-    reason(prepared) {
-      const each = find(prepared.message.id);
+    reason(message) {
+      const each = find(message.id);
       if (each) return each.wasSeen ? null : "not_in_sight";
-      const version = versionOf(prepared);
-      const due = dueMs.get(version);
-      const why = unfit(prepared, due !== undefined);
+      const dueMs = fired.get(message.id);
+      const why = unfit(message, dueMs !== undefined);
       if (why) return why;
-      if (closed.has(version)) return "closed";
-      if (due && due > nowMs()) return "delayed";
-      return shown.has(prepared.message.slot) ? "outranked" : "on_hold";
+      if (dueMs! > nowMs()) return dueMs! < Infinity ? "delayed" : "closed";
+      return shown.has(message.slot) ? "outranked" : "on_hold";
     },
   };
 }
-
-const versionOf = ({ message }: Prepared) => `${message.id}@${message.version}`;

@@ -1,6 +1,5 @@
 /** When things happen next. */
 
-import type { SendoraError } from "./errors.ts";
 import type { Platform } from "./platform.ts";
 
 const FIRST_RETRY_MS = 2_000;
@@ -33,8 +32,7 @@ export function timer(platform: Platform, run: () => void): Timer {
   };
 }
 
-/** Twice as long after each failure in a row, never just as long as other devices, and never sooner than asked. */
-export function retryMs(platform: Platform, failures: number, { retryAfterMs }: SendoraError): number {
-  const mostMs = Math.min(FIRST_RETRY_MS * 2 ** failures, LAST_RETRY_MS);
-  return Math.max(retryAfterMs, (mostMs * (1 + platform.random())) / 2);
+/** Twice as long after each failure in a row, and never just as long as other devices. */
+export function retryMs(failures: number): number {
+  return Math.min(FIRST_RETRY_MS * 2 ** failures, LAST_RETRY_MS) * (1 + Math.random());
 }

@@ -1,42 +1,32 @@
 /** Where single-page apps go, which they do without a load. */
 
-/** The Navigation API, as far as it is used here: TypeScript's own types of it are newer than the browsers we serve. */
-interface NavigationLike extends EventTarget {}
+const MOVED = "currententrychange";
 
-const METHODS = ["pushState", "replaceState"] as const;
-
-/** Calls `moved` whenever the URL has become another. Returns what stops it. */
-export function onMove(moved: () => void): () => void {
+/** Calls `moved` whenever the URL has become another, until `signal` ends it. */
+export function onMove(moved: () => void, signal: AbortSignal): void {
+  // TypeScript's own types of the Navigation API are newer than the browsers that we serve.
+  const { navigation = patchedHistory() } = window as { navigation?: EventTarget };
   let url = location.href;
-  const look = () => {
+  function look() {
     if (location.href === url) return;
     url = location.href;
     moved();
-  };
-  const { navigation } = window as { navigation?: NavigationLike };
-  if (navigation) {
-    navigation.addEventListener("currententrychange", look);
-    return () => navigation.removeEventListener("currententrychange", look);
   }
-  return patchHistory(look);
+  navigation.addEventListener(MOVED, look, { signal });
 }
 
-/** For browsers without the Navigation API. Others may have patched after us, so a patch is put out, never taken off. */
-function patchHistory(look: () => void): () => void {
-  let isOn = true;
-  const maybe = () => isOn && look();
-  for (const name of METHODS) {
+/** For browsers without the Navigation API. A patch stays: others may have patched after it. */
+function patchedHistory(): EventTarget {
+  const target = new EventTarget();
+  const tell = () => target.dispatchEvent(new Event(MOVED));
+  for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
     history[name] = function (this: History, ...values) {
       original.apply(this, values);
-      maybe();
+      tell();
     };
   }
-  addEventListener("popstate", maybe);
-  addEventListener("hashchange", maybe);
-  return () => {
-    isOn = false;
-    removeEventListener("popstate", maybe);
-    removeEventListener("hashchange", maybe);
-  };
+  addEventListener("popstate", tell);
+  addEventListener("hashchange", tell);
+  return target;
 }

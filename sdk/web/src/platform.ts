@@ -6,8 +6,8 @@ import { storageFor } from "./storage.ts";
 
 declare const SDK_VERSION: string;
 
-/** What a browser sends for a page that is about to end, in bytes. */
-const MOST_KEEPALIVE_BYTES = 60_000;
+/** Browsers finish sending 64 KiB for a page that ends, and a character takes up to three bytes. */
+const MOST_KEEPALIVE_CHARACTERS = 20_000;
 const PATIENCE_MS = 20_000;
 
 /** `name`: of all that is kept for this app on this origin. */
@@ -16,7 +16,6 @@ export function browserPlatform(name: string): Platform {
     sdk: `web/${SDK_VERSION}`,
     storage: storageFor(name),
     now: () => Date.now(),
-    random: () => Math.random(),
     randomHex,
     after(ms, run) {
       const timer = setTimeout(run, ms);
@@ -28,13 +27,15 @@ export function browserPlatform(name: string): Platform {
     isVisible: () => document.visibilityState === "visible",
     url: () => location.href,
     listen,
-    warn: (text, cause) => console.warn(`[sendora] ${text}`, ...(cause === undefined ? [] : [cause])),
+    warn: (...what) => console.warn("[sendora]", ...what),
   };
 }
 
 // crypto.randomUUID is missing on plain http; random bytes are not.
 function randomHex(bytes: number): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
 }
 
 async function post(url: string, body: string): Promise<Reply> {
@@ -43,28 +44,19 @@ async function post(url: string, body: string): Promise<Reply> {
     headers: { "Content-Type": "text/plain" },
     body,
     credentials: "omit",
-    keepalive: new Blob([body]).size < MOST_KEEPALIVE_BYTES,
+    keepalive: body.length < MOST_KEEPALIVE_CHARACTERS,
     signal: AbortSignal.timeout(PATIENCE_MS),
   });
-  const dateMs = Date.parse(answer.headers.get("Date") ?? "");
-  return {
-    status: answer.status,
-    body: await answer.text(),
-    dateMs: Number.isNaN(dateMs) ? null : dateMs,
-    retryAfterS: Number(answer.headers.get("Retry-After")) || null,
-  };
+  return { status: answer.status, body: await answer.text(), header: (name) => answer.headers.get(name) };
 }
 
 /** Without locks (plain http, old browsers) two tabs may send the same event; the edge counts it once all the same. */
 async function alone(name: string, work: () => Promise<void>): Promise<boolean> {
-  if (!navigator.locks) {
-    await work();
-    return true;
-  }
-  return navigator.locks.request(name, { ifAvailable: true }, async (lock) => {
+  const whenFree = async (lock: unknown) => {
     if (lock) await work();
-    return lock !== null;
-  });
+    return !!lock;
+  };
+  return navigator.locks ? navigator.locks.request(name, { ifAvailable: true }, whenFree) : whenFree(true);
 }
 
 function listen({ visible, hidden, leaving, online, moved }: Listener): () => void {
@@ -73,12 +65,8 @@ function listen({ visible, hidden, leaving, online, moved }: Listener): () => vo
   const look = () => (document.visibilityState === "visible" ? visible() : hidden());
   document.addEventListener("visibilitychange", look, { signal });
   addEventListener("focus", visible, { signal });
-  addEventListener("pageshow", ({ persisted }) => persisted && visible(), { signal });
   addEventListener("pagehide", leaving, { signal });
   addEventListener("online", online, { signal });
-  const stopMoving = onMove(moved);
-  return () => {
-    stopped.abort();
-    stopMoving();
-  };
+  onMove(moved, signal);
+  return () => stopped.abort();
 }

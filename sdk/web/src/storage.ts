@@ -1,39 +1,31 @@
-/** localStorage, which outlives the tab; where the browser forbids it, the page's memory. */
+/** localStorage, which outlives the tab; where the browser forbids it or it is full, the page's memory. */
 
 import type { Storage } from "@sendora/core";
 
 export function storageFor(name: string): Storage {
   const prefix = `${name}:`;
-  const memory = new Map<string, string>();
-  const local = accessible();
+  let kept = accessible();
   return {
-    get: (key) => memory.get(key) ?? local?.getItem(prefix + key) ?? null,
+    get: (key) => kept[prefix + key] ?? null,
     set(key, value) {
       try {
-        if (!local) throw new Error();
-        local.setItem(prefix + key, value);
-        memory.delete(key);
+        kept[prefix + key] = value;
       } catch {
-        memory.set(key, value);
+        kept = { ...kept, [prefix + key]: value };
       }
     },
     remove(key) {
-      memory.delete(key);
-      local?.removeItem(prefix + key);
+      delete kept[prefix + key];
     },
-    keys() {
-      const stored = local ? Object.keys(local) : [];
-      const ours = stored.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
-      return [...new Set([...memory.keys(), ...ours])];
-    },
+    keys: () => Object.keys(kept).flatMap((key) => (key.startsWith(prefix) ? key.slice(prefix.length) : [])),
   };
 }
 
 /** Reading the property alone throws where the user blocks storage. */
-function accessible(): globalThis.Storage | null {
+function accessible(): Record<string, string> {
   try {
     return localStorage;
   } catch {
-    return null;
+    return {};
   }
 }
