@@ -267,7 +267,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     };
     const handlers = {
       shown: () => void stage.act(id, "impression"),
-      clicked: () => end("click", cta && cta.url),
+      clicked: () => end("click", cta?.url ?? null),
       dismissed: () => void end("dismissal", null),
     };
     return attempt(() => render(message, handlers)) ?? null;
