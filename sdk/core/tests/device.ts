@@ -109,8 +109,9 @@ export class Device {
     return () => this.#timers.delete(number);
   }
 
+  /** Ever smaller, so that no order comes of it by chance. */
   hex(bytes: number): string {
-    return (++this.#numbers).toString(16).padStart(bytes * 2, "0");
+    return (2 ** 40 - ++this.#numbers).toString(16).padStart(bytes * 2, "0");
   }
 
   async alone(instance: Instance, work: () => Promise<void>): Promise<boolean> {

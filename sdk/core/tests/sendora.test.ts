@@ -51,6 +51,10 @@ test("a delay that ends on another page shows nothing, and begins anew on the wa
   app.instance.go("https://app.example.com/pricing");
   await app.device.pass(9_000);
   assert.deepEqual(app.shown, []);
+  app.instance.go("https://app.example.com/");
+  app.instance.go("https://app.example.com/pricing");
+  await app.device.pass(9_000);
+  assert.deepEqual(app.shown, []);
   await app.device.pass(1_000);
   assert.deepEqual(app.shown, ["a"]);
 });
@@ -99,6 +103,18 @@ test("a cap counts at once, after a reload, and in the next tab", async () => {
   assert.deepEqual(next.shown, []);
 });
 
+test("a cap within a time counts each impression in it", async () => {
+  const app = await begin([
+    message("a", { trigger: { eventType: "e" }, frequencyCap: { maxImpressions: 2, perSeconds: 3600 } }),
+  ]);
+  for (const _ of [1, 2, 3]) {
+    app.sendora.track("e");
+    await app.device.pass(100);
+    app.screen.get("a")?.dismissed();
+  }
+  assert.equal(app.bodies.length, 2);
+});
+
 test("where the device remembers otherwise, what the edge says holds once it knows all that was done here", async () => {
   const once = message("a", { trigger: { eventType: "e" }, frequencyCap: { maxImpressions: 1 } });
   const app = await begin([once]);
@@ -127,17 +143,32 @@ test("traits travel with every fetch until the edge has acknowledged them", asyn
   assert.deepEqual(app.device.edge.types(), ["user.identified"]);
 });
 
+test("traits travel on while any of them waits", async () => {
+  const app = await begin([]);
+  app.device.edge.rejects = () => {
+    app.device.edge.weather = "busy";
+    return null;
+  };
+  app.sendora.identify("ada", { plan: "free" });
+  app.sendora.identify("ada", { seats: 3 });
+  await app.device.pass(10_000);
+  assert.equal(app.device.edge.ledger.size, 1);
+  assert.deepEqual(app.device.edge.fetches.at(-1)!.body.traits, { plan: "free", seats: 3 });
+});
+
 test("nothing of one user is shown to another, and no late answer about the one reaches the other", async () => {
   const app = new App();
   app.sendora.identify("ada");
   await app.start([message("for-ada")]);
   const visitor = app.device.edge.fetches.at(-1)!.body.anonymousId;
-  app.sendora.messages.fetchActive().catch(() => {});
+  const late = assert.rejects(app.sendora.messages.fetchActive(), { code: "superseded" });
+  await app.device.pass(30);
   app.give([message("for-bob")]);
   app.sendora.identify("bob");
   assert.deepEqual(app.shown, []);
   await app.device.pass(5_000);
-  assert.deepEqual(app.shown, ["for-bob"]);
+  await late;
+  assert.deepEqual([app.shown, app.bodies], [["for-bob"], ["for-ada", "for-bob"]]);
   assert.notEqual(app.device.edge.fetches.at(-1)!.body.anonymousId, visitor);
 });
 
