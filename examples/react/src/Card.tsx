@@ -1,0 +1,42 @@
+import type { Message, Sendora } from "@sendora/web";
+import { useEffect } from "react";
+
+interface Props {
+  message: Message;
+  sendora: Sendora;
+  onClose(): void;
+}
+
+/** A message in the app's own looks. What somebody does with it counts like anywhere else. */
+export function Card({ message, sendora, onClose }: Props) {
+  const { id, title, body, cta } = message;
+  const { recordImpression, recordClick, dismiss } = sendora.messages;
+
+  // React runs this twice in development; it counts once.
+  useEffect(() => void recordImpression(id), [id, recordImpression]);
+
+  function follow() {
+    void recordClick(id);
+    onClose();
+  }
+
+  function close() {
+    void dismiss(id);
+    onClose();
+  }
+
+  return (
+    <section className="card">
+      {title && <h2>{title}</h2>}
+      <p>{body}</p>
+      {cta?.url && (
+        <a href={cta.url} onClick={follow}>
+          {cta.text}
+        </a>
+      )}{" "}
+      <button type="button" onClick={close}>
+        Close
+      </button>
+    </section>
+  );
+}
