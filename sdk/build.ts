@@ -1,8 +1,9 @@
 /** Builds both packages: `node build.ts`. */
 
 import { spawnSync } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { type BuildOptions, build, type Plugin, transform } from "esbuild";
+import { minify } from "terser";
 
 const folder = import.meta.dirname;
 const { version } = JSON.parse(await readFile(`${folder}/web/package.json`, "utf8"));
@@ -34,6 +35,20 @@ const common: BuildOptions = {
 
 const modules: BuildOptions = { ...common, format: "esm", platform: "neutral" };
 
+/** One file that makes `SendoraCloud` a global. */
+async function buildScript(module: string, file: string): Promise<void> {
+  const contents = `import { SendoraCloud } from "./${module}"; Object.assign(globalThis, { SendoraCloud });`;
+  const { outputFiles } = await build({
+    ...common,
+    stdin: { contents, resolveDir: `${folder}/web/src` },
+    format: "iife",
+    minifySyntax: true,
+    write: false,
+  });
+  const { code } = await minify(outputFiles[0]!.text, { ecma: 2020, compress: { passes: 3 } });
+  await writeFile(`${folder}/web/dist/${file}`, code!);
+}
+
 await Promise.all([
   build({ ...modules, entryPoints: ["core/src/index.ts"], outdir: "core/dist" }),
   build({
@@ -44,14 +59,8 @@ await Promise.all([
     chunkNames: "shared",
     external: ["@sendora/core"],
   }),
-  build({
-    ...common,
-    entryPoints: ["web/src/script.ts"],
-    outfile: "web/dist/sendora.js",
-    format: "iife",
-    minify: true,
-  }),
 ]);
+await Promise.all([buildScript("index.ts", "sendora.js"), buildScript("headless.ts", "sendora-headless.js")]);
 
 const declarations = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "--build"], {
   cwd: folder,

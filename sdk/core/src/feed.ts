@@ -18,8 +18,8 @@ export interface Answer {
 export interface Feed {
   /** The last answer; null: there was none about the present person. */
   answer(): Answer | null;
-  /** Messages of it that are too new for this SDK. */
-  skipped(): Skipped[];
+  /** All that it lists, in its order, with what this SDK is too old for. */
+  listed(): (Message | Skipped)[];
   /** Asks now. Rejects with SendoraError. */
   fetch(): Promise<Answer>;
   /** Asks again unless that was just done, in which case it does so a moment later. */
@@ -51,7 +51,7 @@ export function createFeed(
   const { now, warn } = platform;
   const next = timer(platform, refresh);
   let answer: Answer | null = null;
-  let skipped: Skipped[] = [];
+  let listed: (Message | Skipped)[] = [];
   let etag: string | undefined;
   let asking: Promise<Answer> | null = null;
   /** Counts persons: an answer about an earlier one is of no use. */
@@ -81,10 +81,8 @@ export function createFeed(
   function take({ messages, revision, validUntil, degraded = false, etag: latest }: Wire): Answer {
     failures = 0;
     etag = latest;
-    const read = messages?.map(readMessage);
-    skipped = read?.filter((each) => "reason" in each) ?? skipped;
-    const known = read?.filter((each) => "body" in each) ?? answer!.messages;
-    answer = { messages: known, revision, validUntil, degraded };
+    if (messages) listed = messages.map(readMessage);
+    answer = { messages: listed.filter((each) => "body" in each), revision, validUntil, degraded };
     taken(answer);
     return answer;
   }
@@ -110,7 +108,7 @@ export function createFeed(
 
   return {
     answer: () => answer,
-    skipped: () => skipped,
+    listed: () => listed,
     fetch,
     freshen() {
       const sinceMs = now() - askedMs;
@@ -120,6 +118,7 @@ export function createFeed(
     forget() {
       era++;
       answer = asking = null;
+      listed = [];
       etag = undefined;
       askedMs = 0;
       next.clear();

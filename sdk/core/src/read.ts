@@ -2,7 +2,6 @@
 
 import { NOT_SEEN, withheld } from "./caps.ts";
 import { isKnown } from "./conditions.ts";
-import { fits, misplaced } from "./decide.ts";
 import type { Condition, Message } from "./message.ts";
 
 const TYPES = ["banner", "modal", "slideout", "tooltip"];
@@ -26,8 +25,6 @@ export function readMessage(raw: Message): Message | Skipped {
     const cta = ctaText || ctaUrl ? { text: ctaText || "Learn more", url: ctaUrl || null } : null;
     const message = { ...raw, appearance: appearance ?? {}, title: title ?? null, body, cta };
     // What cannot be decided about fails here, and not in front of somebody.
-    misplaced(message, { url: "", screen: "" });
-    fits(message, { type: trigger?.eventType ?? "", properties: {} });
     withheld(frequencyCap, NOT_SEEN, 0);
     if (id && typeof body === "string") return message;
   } catch {}

@@ -2,7 +2,10 @@
 
 import type { Message } from "./message.ts";
 
-/** What a renderer reports. After `clicked` or `dismissed` the message is taken away by `View.remove`. */
+/**
+ * What a renderer reports. At `clicked` or `dismissed` the message is taken away by `View.remove`; what is reported
+ * after that changes nothing.
+ */
 export interface Handlers {
   /** It is in sight for the first time. Calls after the first change nothing. */
   shown(): void;
@@ -14,7 +17,7 @@ export interface Handlers {
 
 /** A message on the screen. */
 export interface View {
-  /** Takes it away without calling any handler. */
+  /** Takes it away. */
   remove(): void;
 }
 

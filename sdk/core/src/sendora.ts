@@ -10,7 +10,7 @@ import type { Platform } from "./platform.ts";
 import type { Skipped } from "./read.ts";
 import type { Render, View } from "./render.ts";
 import { type Action, seenLog } from "./seen.ts";
-import { createStage, type Reason } from "./stage.ts";
+import { type Act, createStage, type Reason } from "./stage.ts";
 
 export interface Options {
   /** A public key, `pk_…`. */
@@ -256,18 +256,14 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     stage.give(messages, !degraded);
   }
 
-  function draw(message: Message): View | null {
+  function draw(message: Message, act: Act): View | null {
     const isOurs = tell(onDisplay, message) && !options.headless;
     if (!isOurs || !render) return null;
-    const { id, cta } = message;
-    const end = (type: DisplayAction["type"], url: string | null) => {
-      const goesOn = tell(onAction, { type, message, url });
-      stage.act(id, type);
-      return goesOn;
-    };
+    const end = (type: DisplayAction["type"], url: string | null) =>
+      !act(type) || tell(onAction, { type, message, url });
     const handlers = {
-      shown: () => void stage.act(id, "impression"),
-      clicked: () => end("click", cta?.url ?? null),
+      shown: () => void act("impression"),
+      clicked: () => end("click", message.cta?.url ?? null),
       dismissed: () => void end("dismissal", null),
     };
     return attempt(() => render(message, handlers)) ?? null;
@@ -291,11 +287,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   function explain(): Explanation[];
   function explain(id: string): Explanation;
   function explain(id?: string): Explanation | Explanation[] {
-    const messages = feed.answer()?.messages ?? [];
-    const all = [
-      ...messages.map((each) => explanation(each.id, stage.reason(each))),
-      ...feed.skipped().map((each) => explanation(each.id, each.reason)),
-    ];
+    const all = feed.listed().map((each) => explanation(each.id, "body" in each ? stage.reason(each) : each.reason));
     return id ? (all.find((each) => each.id === id) ?? explanation(id, "not_listed")) : all;
   }
 

@@ -15,10 +15,13 @@ export interface Backstage {
   /** Whether anything new may show now. */
   isLit(): boolean;
   seen(messageId: string): Seen;
-  /** null: the app draws it itself, and says what happens by `Stage.act`. */
-  draw(message: Message): View | null;
+  /** null: the app draws it itself, and says what happens by `Stage.act`; who draws says so by `act`. */
+  draw(message: Message, act: Act): View | null;
   record(action: Action, messageId: string): void;
 }
+
+/** Somebody did something with a message on the screen. False: it is not there any more. */
+export type Act = (action: Action) => boolean;
 
 /** Why a message is not in sight now: besides the edge's codes those of a device. */
 export type Reason = Verdict | "on_hold" | "closed" | "delayed" | "outranked" | "not_in_sight";
@@ -61,6 +64,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
   const shown = new Map<string, Shown>();
 
   const onScreen = () => [...shown.values()];
+  const isShown = (each: Shown) => shown.get(each.message.slot) === each;
   const find = (id: string) => onScreen().find(({ message }) => message.id === id);
 
   function give(messages: Message[], isWhole: boolean): void {
@@ -109,7 +113,22 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     const each: Shown = { message, view: null, wasSeen };
     fired.delete(message.id);
     shown.set(message.slot, each);
-    each.view = draw(message);
+    each.view = draw(message, (action) => perform(each, action));
+    // Who was told that it shows may have closed it at once.
+    if (!isShown(each)) each.view?.remove();
+  }
+
+  function perform(each: Shown, action: Action): boolean {
+    if (!isShown(each)) return false;
+    const { message, wasSeen } = each;
+    if (action !== "impression" || !wasSeen) record(action, message.id);
+    each.wasSeen = true;
+    if (action !== "impression") {
+      hide(each);
+      if (!message.trigger?.eventType) fired.set(message.id, Infinity);
+      settle();
+    }
+    return true;
   }
 
   function hide({ message, view }: Shown): void {
@@ -143,16 +162,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     },
     act(id, action) {
       const each = find(id);
-      if (!each) return false;
-      const { message, wasSeen } = each;
-      if (action !== "impression" || !wasSeen) record(action, id);
-      each.wasSeen = true;
-      if (action !== "impression") {
-        hide(each);
-        if (!message.trigger?.eventType) fired.set(id, Infinity);
-        settle();
-      }
-      return true;
+      return !!each && perform(each, action);
     },
     clear() {
       onScreen().forEach(hide);

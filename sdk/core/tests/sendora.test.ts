@@ -377,6 +377,28 @@ test("a callback says whether a link is followed, and one that fails harms nothi
   assert.equal(app.instance.warnings.length, 1);
 });
 
+test("what is reported of a message after its end changes nothing, also when it shows anew", async () => {
+  const app = await begin([message("a")]);
+  await app.device.pass(10);
+  const first = app.screen.get("a")!;
+  app.give([message("a", { version: 2 })]);
+  void app.sendora.inApp.fetch();
+  await app.device.pass(100);
+  assert.notEqual(app.screen.get("a"), first);
+  first.dismissed();
+  assert.equal(first.clicked(), true);
+  assert.deepEqual(app.shown, ["a"]);
+  await app.device.pass(5_000);
+  assert.deepEqual(app.device.edge.types(), ["in_app.impression"]);
+});
+
+test("a message that the app closes as it is told of it leaves nothing on the screen", async () => {
+  const app = new App();
+  app.sendora.messages.onDisplay(({ id }) => void app.sendora.messages.dismiss(id));
+  await app.start([message("a")]);
+  assert.deepEqual([app.bodies, app.shown], [["a"], []]);
+});
+
 test("a message can be shown without its trigger, but not against its cap", async () => {
   const cap = { frequencyCap: { maxImpressions: 1 } };
   const app = await begin([message("a", { trigger: { ...EXPORTED, ...PRICING, delaySeconds: 300 }, ...cap })]);

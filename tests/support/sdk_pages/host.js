@@ -1,4 +1,4 @@
-// Shows what a test hands it, and keeps what the renderer reports.
+// Shows what a test hands it, and keeps what the renderer reports of messages that are on the screen.
 import { createRenderer } from "/renderer.js";
 
 const render = createRenderer();
@@ -6,21 +6,28 @@ const views = new Map();
 
 window.reports = [];
 window.follows = true;
-window.hide = (id) => views.get(id).remove();
+window.hide = (id) => {
+  views.get(id).remove();
+  views.delete(id);
+};
 window.show = (message) => {
-  const report = (outcome) => window.reports.push(`${outcome} ${message.id}`);
-  const end = (outcome) => {
-    report(outcome);
-    views.get(message.id).remove();
+  const { id } = message;
+  const report = (outcome) => {
+    const isShown = views.get(id) === view;
+    if (isShown) window.reports.push(`${outcome} ${id}`);
+    return isShown;
   };
-  const handlers = {
+  const end = (outcome) => {
+    if (report(outcome)) window.hide(id);
+  };
+  const view = render(message, {
     shown: () => report("shown"),
     clicked: () => {
       end("clicked");
       return window.follows;
     },
     dismissed: () => end("dismissed"),
-  };
-  views.set(message.id, render(message, handlers));
+  });
+  views.set(id, view);
 };
 document.documentElement.dataset.ready = "";

@@ -1,19 +1,15 @@
 /** What an author chose, made safe: places, themes, colours and addresses. Pure. */
 
-import type { Appearance, Message, Position, Theme } from "@sendora/core";
+import type { Appearance, Position, Theme } from "@sendora/core";
 
 const POSITIONS: readonly string[] = ["top", "center", "bottom"];
 const THEMES: readonly string[] = ["light", "dark"];
-const DEFAULT_POSITIONS: Record<string, Position> = { banner: "top", modal: "center" };
 const COLOUR = /^#([\da-f]{3}){1,2}$/i;
 const LINKS = ["https:", "mailto:", "tel:"];
 const LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
 
 /** A newer server may know more positions and themes than this SDK. */
-export function positionOf({ type, appearance }: Message): Position {
-  const { position } = appearance;
-  return POSITIONS.includes(position) ? position : (DEFAULT_POSITIONS[type] ?? "bottom");
-}
+export const positionOf = ({ position }: Appearance): Position => (POSITIONS.includes(position) ? position : "center");
 
 export const themeOf = ({ theme }: Appearance): Theme => (THEMES.includes(theme) ? theme : "auto");
 

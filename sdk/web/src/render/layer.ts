@@ -42,14 +42,12 @@ export function createLayer(): Layer {
 
 // What is outside the page's topmost modal dialog is inert, so the layer lives in that dialog while it is open.
 function stayOnTop(layer: HTMLElement): void {
-  let dialogs: Element[] = [];
+  /** In the order in which they were opened. */
+  const dialogs = new Set<Element>();
   const settle = () => {
-    const open = [...document.querySelectorAll("dialog:modal")];
-    dialogs = [
-      ...dialogs.filter((dialog) => open.includes(dialog)),
-      ...open.filter((dialog) => !dialogs.includes(dialog)),
-    ];
-    const parent = dialogs.at(-1) ?? document.body;
+    for (const dialog of dialogs) if (!dialog.matches(":modal")) dialogs.delete(dialog);
+    for (const dialog of document.querySelectorAll("dialog:modal")) dialogs.add(dialog);
+    const parent = [...dialogs].at(-1) ?? document.body;
     if (layer.parentNode === parent) return;
     parent.append(layer);
     layer.showPopover();

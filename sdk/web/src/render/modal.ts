@@ -1,11 +1,10 @@
 /** A modal is the browser's own dialog: it moves, holds and gives back the focus, and everything else is inert. */
 export function openModal(dialog: HTMLDialogElement, isDismissible: boolean, dismissed: () => void): () => void {
-  // Not "any": a stray click beside it would lose the message for good.
-  dialog.closedBy = isDismissible ? "closerequest" : "none";
-  // For browsers without `closedBy`.
-  dialog.addEventListener("cancel", (event) => {
-    if (!isDismissible) event.preventDefault();
-  });
+  if (!isDismissible) {
+    dialog.closedBy = "none";
+    // For browsers without `closedBy`.
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+  }
   dialog.addEventListener("close", dismissed);
   dialog.tabIndex = -1;
   dialog.showModal();

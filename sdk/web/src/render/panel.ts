@@ -1,19 +1,13 @@
 /** The elements of one message. */
 
-import type { Cta, Message } from "@sendora/core";
+import type { Cta, Handlers, Message } from "@sendora/core";
 import { coloursOf, imageUrl, linkUrl, positionOf, themeOf } from "./appearance.ts";
 import { element } from "./element.ts";
-
-/** `cta` tells whether the link may be followed. */
-export interface Actions {
-  clicked(): boolean;
-  dismissed(): void;
-}
 
 /** A modal without a way out would lock the page, whatever its author said. */
 export const isDismissible = ({ type, content, cta }: Message) => content.dismissible || (type === "modal" && !cta);
 
-export function createPanel(message: Message, actions: Actions): HTMLElement {
+export function createPanel(message: Message, handlers: Handlers): HTMLElement {
   const { type, title, body, content, appearance, cta } = message;
   const colours = coloursOf(appearance);
   const panel = element(
@@ -25,12 +19,12 @@ export function createPanel(message: Message, actions: Actions): HTMLElement {
       "aria-describedby": title ? "body" : "",
       "data-testid": "inapp-panel",
       "data-theme": themeOf(appearance),
-      "data-position": positionOf(message),
+      "data-position": positionOf(appearance),
     },
     createImage(content.imageUrl),
     element("div", { class: "text" }, title ? createText("h2", "title", title) : null, createText("p", "body", body)),
-    cta && element("div", { class: "actions" }, createCta(cta, actions)),
-    isDismissible(message) ? createDismiss(actions) : null,
+    cta && element("div", { class: "actions" }, createCta(cta, handlers)),
+    isDismissible(message) ? createDismiss(handlers) : null,
   );
   if (colours) {
     panel.style.setProperty("--surface", colours.surface);
@@ -55,13 +49,13 @@ function createImage(address: string | null): HTMLElement | null {
   return element("div", { class: "frame" }, image);
 }
 
-function createCta({ text, url }: Cta, actions: Actions): HTMLElement {
+function createCta({ text, url }: Cta, handlers: Handlers): HTMLElement {
   const link = linkUrl(url);
   const cta = link
     ? element("a", { href: link.href, ...elsewhere(link), ...named("cta") }, text)
     : element("button", { type: "button", ...named("cta") }, text);
   cta.addEventListener("click", (event) => {
-    if (!actions.clicked()) event.preventDefault();
+    if (!handlers.clicked()) event.preventDefault();
   });
   return cta;
 }
@@ -69,8 +63,8 @@ function createCta({ text, url }: Cta, actions: Actions): HTMLElement {
 const elsewhere = (link: URL) =>
   link.origin === location.origin ? {} : { target: "_blank", rel: "noopener noreferrer" };
 
-function createDismiss(actions: Actions): HTMLElement {
+function createDismiss(handlers: Handlers): HTMLElement {
   const button = element("button", { type: "button", "aria-label": "Dismiss", ...named("dismiss") });
-  button.addEventListener("click", actions.dismissed);
+  button.addEventListener("click", handlers.dismissed);
   return button;
 }

@@ -22,9 +22,8 @@ export function createRenderer(): Render {
 
 function show(message: Message, handlers: Handlers, layer: Layer): View {
   const { type, appearance } = message;
-  const position = positionOf(message);
-  const ending = oneEnding(handlers);
-  const panel = createPanel(message, ending);
+  const position = positionOf(appearance);
+  const panel = createPanel(message, handlers);
   const host = element("div", {
     slot: type === "tooltip" ? "" : `${type}-${position}`,
     "data-testid": "inapp-message",
@@ -37,10 +36,10 @@ function show(message: Message, handlers: Handlers, layer: Layer): View {
   const cleanUps = [whenSeen(panel, onSeen)];
   if (type === "modal") {
     document.body.append(host);
-    cleanUps.push(openModal(panel as HTMLDialogElement, isDismissible(message), ending.dismissed));
+    cleanUps.push(openModal(panel as HTMLDialogElement, isDismissible(message), handlers.dismissed));
   } else {
     cleanUps.push(layer.add(host));
-    if (isDismissible(message)) onEscape(panel, ending.dismissed);
+    if (isDismissible(message)) onEscape(panel, handlers.dismissed);
   }
   if (type === "tooltip") cleanUps.push(followAnchor(panel, appearance.anchor, position, layer.covers));
 
@@ -53,7 +52,6 @@ function show(message: Message, handlers: Handlers, layer: Layer): View {
 
   return {
     remove() {
-      ending.close();
       for (const cleanUp of cleanUps.splice(0)) cleanUp();
       host.remove();
     },
@@ -63,23 +61,6 @@ function show(message: Message, handlers: Handlers, layer: Layer): View {
 // By keyboard too: not every browser lets the focus into what scrolls.
 function makeScrollable(text: HTMLElement): void {
   if (text.scrollHeight > text.clientHeight) text.tabIndex = 0;
-}
-
-// A message is clicked or dismissed, and only once; a link that is pressed again still leads where it leads.
-function oneEnding({ clicked, dismissed }: Handlers) {
-  let isOver = false;
-  const isFirst = () => {
-    const wasOver = isOver;
-    isOver = true;
-    return !wasOver;
-  };
-  return {
-    clicked: () => !isFirst() || clicked(),
-    dismissed: () => {
-      if (isFirst()) dismissed();
-    },
-    close: isFirst,
-  };
 }
 
 // Not for the page as well, and not for its dialog that the message may stand in.
