@@ -1,7 +1,7 @@
 /** Builds both packages: `node build.ts`. */
 
 import { spawnSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { type BuildOptions, build, type Plugin, transform } from "esbuild";
 import { minify } from "terser";
 
@@ -49,6 +49,10 @@ async function buildScript(module: string, file: string): Promise<void> {
   await writeFile(`${folder}/web/dist/${file}`, code!);
 }
 
+for (const name of ["core", "web"]) {
+  await rm(`${folder}/${name}/dist`, { recursive: true, force: true });
+  await cp(`${folder}/../LICENSE`, `${folder}/${name}/dist/LICENSE`);
+}
 await Promise.all([
   build({ ...modules, entryPoints: ["core/src/index.ts"], outdir: "core/dist" }),
   build({
@@ -62,7 +66,7 @@ await Promise.all([
 ]);
 await Promise.all([buildScript("index.ts", "sendora.js"), buildScript("headless.ts", "sendora-headless.js")]);
 
-const declarations = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "--build"], {
+const declarations = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "--build", "--force"], {
   cwd: folder,
   stdio: "inherit",
 });

@@ -4,37 +4,26 @@ import { useEffect } from "react";
 interface Props {
   message: Message;
   sendora: Sendora;
-  onClose(): void;
 }
 
 /** A message in the app's own looks. What somebody does with it counts like anywhere else. */
-export function Card({ message, sendora, onClose }: Props) {
+export function Card({ message, sendora }: Props) {
   const { id, title, body, cta } = message;
   const { recordImpression, recordClick, dismiss } = sendora.messages;
 
   // React runs this twice in development; it counts once.
   useEffect(() => void recordImpression(id), [id, recordImpression]);
 
-  function follow() {
-    void recordClick(id);
-    onClose();
-  }
-
-  function close() {
-    void dismiss(id);
-    onClose();
-  }
-
   return (
     <section className="card">
       {title && <h2>{title}</h2>}
       <p>{body}</p>
       {cta?.url && (
-        <a href={cta.url} onClick={follow}>
+        <a href={cta.url} onClick={() => void recordClick(id)}>
           {cta.text}
         </a>
       )}{" "}
-      <button type="button" onClick={close}>
+      <button type="button" onClick={() => void dismiss(id)}>
         Close
       </button>
     </section>

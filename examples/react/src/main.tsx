@@ -12,14 +12,14 @@ const options = { apiKey: key, apiUrl: edge };
 const isCard = ({ slot }: Message) => slot === "card";
 
 function App() {
-  const { sendora, card, closeCard } = useMessages(options, isCard);
+  const { sendora, card } = useMessages(options, isCard);
   return (
     <>
       <h1>Acme Reports</h1>
       <p>
         <a href="#/">Home</a> · <a href="#/reports">Reports</a> · <a href="#/pricing">Pricing</a>
       </p>
-      {sendora && card && <Card key={card.id} message={card} sendora={sendora} onClose={closeCard} />}
+      {sendora && card && <Card key={card.id} message={card} sendora={sendora} />}
       <p>
         <button type="button" id="export-button" onClick={() => sendora?.track("report.exported", { pages: 4 })}>
           Export a report

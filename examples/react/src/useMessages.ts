@@ -12,16 +12,14 @@ export function useMessages(options: Options, isCard: (message: Message) => bool
   useEffect(() => {
     const started = SendoraCloud.init(options);
     started.messages.onDisplay((message) => {
-      if (isCard(message)) setCard(message);
-      return !isCard(message);
+      if (!isCard(message)) return;
+      setCard(message);
+      return () => setCard(null);
     });
     started.messages.start();
     setSendora(started);
-    return () => {
-      started.destroy();
-      setCard(null);
-    };
+    return () => started.destroy();
   }, [options, isCard]);
 
-  return { sendora, card, closeCard: () => setCard(null) };
+  return { sendora, card };
 }

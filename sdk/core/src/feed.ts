@@ -75,7 +75,7 @@ export function createFeed(
     } finally {
       if (asked === era) asking = null;
     }
-    throw new SendoraError("superseded", "Somebody else uses the app now: ask again.");
+    throw new SendoraError("superseded", "Superseded by identify, reset, revoke or destroy.");
   }
 
   function take({ messages, revision, validUntil, degraded = false, etag: latest }: Wire): Answer {

@@ -37,7 +37,6 @@ export interface Explanation {
   reason: Reason | Skipped["reason"] | "not_listed" | null;
 }
 
-/** Returning false leaves what comes next to the app. */
 type Callback<T> = (value: T) => unknown;
 type Unsubscribe = () => void;
 
@@ -82,7 +81,10 @@ export interface Sendora {
     pause(): void;
     /** What became due meanwhile shows. */
     resume(): void;
-    /** Before a message shows; who returns false draws it and reports by `recordImpression`, `recordClick`, `dismiss`. */
+    /**
+     * Before a message shows. Who returns false or a function draws it, and reports by `recordImpression`,
+     * `recordClick`, `dismiss`; the function is called when it has to go.
+     */
     onDisplay(callback: Callback<Message>): Unsubscribe;
     /** At a click or dismissal; who returns false for a click takes care of its link. */
     onAction(callback: Callback<DisplayAction>): Unsubscribe;
@@ -168,11 +170,16 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     feed.forget();
   }
 
-  function reset(): void {
-    become({ anonymousId: platform.randomHex(16) });
+  function forget(): void {
     traits = undefined;
+    feed.forget();
     seen.clear();
     stage.clear();
+  }
+
+  function reset(): void {
+    forget();
+    become({ anonymousId: platform.randomHex(16) });
     wakeUp();
   }
 
@@ -187,9 +194,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   function revoke(): void {
     outbox.close();
     outbox.clear();
-    feed.forget();
-    stage.clear();
-    seen.clear();
+    forget();
     storage.remove(PERSON);
     person = null;
   }
@@ -257,22 +262,24 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   }
 
   function draw(message: Message, act: Act): View | null {
-    const isOurs = tell(onDisplay, message) && !options.headless;
-    if (!isOurs || !render) return null;
+    const answers = tell(onDisplay, message);
+    const removers = answers.filter((answer): answer is () => void => typeof answer === "function");
+    if (!render || options.headless || removers.length || answers.includes(false)) {
+      return { remove: () => removers.forEach(attempt) };
+    }
     const end = (type: DisplayAction["type"], url: string | null) =>
-      !act(type) || tell(onAction, { type, message, url });
+      !act(type) || !tell(onAction, { type, message, url }).includes(false);
     const handlers = {
-      shown: () => void act("impression"),
+      shown: () => act("impression"),
       clicked: () => end("click", message.cta?.url ?? null),
-      dismissed: () => void end("dismissal", null),
+      dismissed: () => end("dismissal", null),
     };
     return attempt(() => render(message, handlers)) ?? null;
   }
 
-  /** False when a callback returned false. */
-  function tell<T>(callbacks: Set<Callback<T>>, value: T): boolean {
-    return [...callbacks].map((callback) => attempt(() => callback(value))).every((answer) => answer !== false);
-  }
+  /** What they return. */
+  const tell = <T>(callbacks: Set<Callback<T>>, value: T) =>
+    [...callbacks].map((callback) => attempt(() => callback(value)));
 
   /** What is not ours to get right must not stop us. */
   function attempt<T>(work: () => T): T | undefined {

@@ -15,7 +15,7 @@ export interface Backstage {
   /** Whether anything new may show now. */
   isLit(): boolean;
   seen(messageId: string): Seen;
-  /** null: the app draws it itself, and says what happens by `Stage.act`; who draws says so by `act`. */
+  /** Who draws it says by `act` what is done with it. null: it failed. */
   draw(message: Message, act: Act): View | null;
   record(action: Action, messageId: string): void;
 }

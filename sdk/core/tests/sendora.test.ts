@@ -216,7 +216,7 @@ test("without consent nothing is stored, sent or shown; once it is given, what w
 
 test("consent that is taken back leaves nothing on the device or the screen", async () => {
   const app = await begin([message("a")]);
-  app.sendora.identify("ada");
+  app.sendora.identify("ada", { plan: "pro" });
   app.sendora.track("e");
   app.sendora.consent.revoke();
   const requests = app.device.edge.requests.length;
@@ -224,6 +224,10 @@ test("consent that is taken back leaves nothing on the device or the screen", as
   assert.equal(app.device.stored.size + app.shown.length, 0);
   assert.ok(app.device.edge.requests.length <= requests + 1);
   assert.ok(app.sendora.delivery().dropped.consent_revoked! >= 2);
+  app.sendora.consent.grant();
+  await app.device.pass(100);
+  const { userId, traits } = app.device.edge.fetches.at(-1)!.body;
+  assert.deepEqual([userId, traits], [undefined, undefined]);
 });
 
 test("messages are asked for again when they may have changed, and otherwise nothing is waited for", async () => {
@@ -357,6 +361,31 @@ test("an app that draws by itself says what happens, and the slot is free once i
   await app.sendora.messages.recordClick("b");
   await app.device.pass(5_000);
   assert.deepEqual(app.device.edge.types().sort(), ["in_app.clicked", "in_app.dismissed", "in_app.impression"]);
+});
+
+test("an app that draws by itself is told when a message has to go, and why it went does not matter", async () => {
+  const app = new App();
+  const screen = new Set<string>();
+  app.sendora.messages.onDisplay(({ id }) => {
+    screen.add(id);
+    return () => screen.delete(id);
+  });
+  const ending = { endsAt: new Date(app.device.nowMs + 60_000).toISOString() };
+  await app.start([message("a"), message("b", ending), message("c"), message("d", { trigger: PRICING }), message("e")]);
+  app.instance.go("https://app.example.com/pricing");
+  assert.deepEqual([[...screen], app.shown], [["a", "b", "c", "e", "d"], []]);
+  await app.sendora.messages.dismiss("a");
+  assert.deepEqual([...screen], ["b", "c", "e", "d"]);
+  app.instance.go("https://app.example.com/elsewhere");
+  assert.deepEqual([...screen], ["b", "c", "e"]);
+  app.give([message("b", ending), message("e")]);
+  void app.sendora.inApp.fetch();
+  await app.device.pass(100);
+  assert.deepEqual([...screen], ["b", "e"]);
+  await app.device.pass(60_000);
+  assert.deepEqual([...screen], ["e"]);
+  app.sendora.messages.stop();
+  assert.deepEqual([...screen], []);
 });
 
 test("a callback says whether a link is followed, and one that fails harms nothing", async () => {

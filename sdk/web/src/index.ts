@@ -2,11 +2,11 @@
 
 import type { Options, Sendora } from "@sendora/core";
 import { connect } from "./connect.ts";
-import { createRenderer } from "./render/render.ts";
+import { render } from "./render/render.ts";
 
 export * from "@sendora/core";
 
 export const SendoraCloud = {
   /** Raises SendoraError for a secret key, or an edge that is not reached over https. */
-  init: (options: Options): Sendora => connect(options, createRenderer()),
+  init: (options: Options): Sendora => connect(options, render),
 };

@@ -1,7 +1,6 @@
 // Shows what a test hands it, and keeps what the renderer reports of messages that are on the screen.
-import { createRenderer } from "/renderer.js";
+import { render } from "/renderer.js";
 
-const render = createRenderer();
 const views = new Map();
 
 window.reports = [];

@@ -31,13 +31,12 @@ const colourOrNull = (text: string | null) => (text && COLOUR.test(text) ? text 
 // At this relative luminance black and white contrast alike, 4.58 : 1, which is just enough for WCAG AA.
 const readableOn = (colour: string) => (luminance(colour) > 0.179 ? "#000000" : "#ffffff");
 
+// As WCAG 2 defines it, but for the straight part near 0, which is too dark to matter here.
 function luminance(colour: string): number {
   const digits = colour.length < 7 ? colour.replace(/\w/g, "$&$&") : colour;
-  const channel = (at: number) => linear(Number.parseInt(digits.slice(at, at + 2), 16) / 255);
+  const channel = (at: number) => ((Number.parseInt(digits.slice(at, at + 2), 16) / 255 + 0.055) / 1.055) ** 2.4;
   return 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
 }
-
-const linear = (channel: number) => (channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4);
 
 /** Where a call to action may lead; null when it may not lead there. */
 export function linkUrl(text: string | null | undefined): URL | null {

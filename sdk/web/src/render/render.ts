@@ -11,14 +11,13 @@ import { whenSeen } from "./seen.ts";
 import { followAnchor } from "./tooltip.ts";
 import typesCss from "./types.css";
 
-/** Does nothing to the page before its first message, so that it can be called where there is no page. */
-export function createRenderer(): Render {
-  let layer: Layer | undefined;
-  return (message, handlers) => {
-    layer ??= createLayer();
-    return show(message, handlers, layer);
-  };
-}
+/** One for the page, also where there are several instances of the SDK. */
+let layer: Layer | undefined;
+
+export const render: Render = (message, handlers) => {
+  layer ??= createLayer();
+  return show(message, handlers, layer);
+};
 
 function show(message: Message, handlers: Handlers, layer: Layer): View {
   const { type, appearance } = message;
