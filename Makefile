@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 NODE_STAMP := sdk/node_modules/.package-lock.json
+SDK := sdk/web/dist/sendora.js
+PAGE_SDK := inapp/demo/page/sendora.js
+
+.DELETE_ON_ERROR:
 
 .PHONY: help setup sdk demo test test-nightly bench bench-check lint format lock clean
 
@@ -24,10 +28,17 @@ $(NODE_STAMP): sdk/package-lock.json $(STAMP)
 
 setup: $(STAMP) ## Make .venv from requirements.lock
 
-sdk: $(NODE_STAMP) ## Build the SDK into sdk/*/dist
+# With the folders, so that a removed source counts too.
+$(SDK): $(shell find sdk/core/src sdk/web/src) $(wildcard sdk/*.ts sdk/*/package.json) $(NODE_STAMP)
+	@echo "Building the SDK"
 	@sdk/npm run --silent build
 
-demo: $(STAMP) ## Run everything on this machine with a seeded org and a page that shows messages
+$(PAGE_SDK): $(SDK)
+	@cp $(SDK) $(PAGE_SDK)
+
+sdk: $(PAGE_SDK) ## Build the SDK into sdk/*/dist, and give it to the demo's page
+
+demo: $(PAGE_SDK) ## Run everything on this machine with a seeded org and a page that shows messages
 	@$(BIN)/inapp demo
 
 test: sdk ## Pass every test, on a real Postgres and a real Redis that the tests start themselves
@@ -61,5 +72,5 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 
 clean: ## Remove .venv, caches and the demo's data
 	@test ! -x $(BIN)/inapp || $(BIN)/inapp remove --yes
-	rm -rf sdk/node_modules sdk/*/dist .venv .inapp .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	rm -rf sdk/node_modules sdk/*/dist $(PAGE_SDK) .venv .inapp .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
