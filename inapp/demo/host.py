@@ -10,12 +10,14 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PAGE_PATHS = ("/", "/reports", "/pricing", "/checkout")
 _FOLDER = Path(__file__).parent / "page"
+_SDK = "sendora.js"
+_SDK_MISSING = "This page needs the SDK, which is not built: run `make sdk`, then start the demo again.\n"
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -23,7 +25,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class HostUser:
-    """A seeded customer whom a visitor of the page can be; `traits` are only shown, the edge has its own."""
+    """A seeded customer whom a visitor of the page can be, and the `traits` with which the page identifies them."""
 
     user_id: str
     label: str
@@ -53,9 +55,11 @@ class HostConfig:
         }
 
 
-def create_host_app(config: HostConfig) -> Starlette:
+def create_host_app(config: HostConfig, folder: Path = _FOLDER) -> Starlette:
     """The page on its paths, its assets, `/config.json` and `/healthz`; everything else is 404."""
-    assets = _load_assets(_FOLDER)
+    assets = _load_assets(folder)
+    if _SDK not in assets:
+        assets["index.html"] = assets[_SDK] = PlainTextResponse(_SDK_MISSING, status_code=503)
     routes = [Route(path, _always(assets["index.html"])) for path in PAGE_PATHS]
     routes += [Route(f"/assets/{name}", _always(asset)) for name, asset in assets.items()]
     routes.append(Route("/config.json", _always(JSONResponse(config.as_json()))))

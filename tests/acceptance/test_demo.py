@@ -61,10 +61,14 @@ def demo(processes: Processes, data_dir: Path, database_url: str, redis_db: str)
 def page(chromium: Browser, demo: Demo) -> Iterator[Page]:
     context = chromium.new_context(reduced_motion="reduce")
     page = context.new_page()
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(demo.ready["page"])
     page.wait_for_selector("html[data-ready]")
     yield page
     context.close()
+    assert errors == []
 
 
 def test_the_demo_seeds_an_org_once_and_keeps_it(
@@ -169,6 +173,20 @@ def test_all_four_types_render_with_position_theme_and_colours_and_can_be_dismis
     expect(nudge).to_have_count(0)
     eventually(lambda: demo.get("/in-app-messages/stats")["dismissals"] == 4)
     assert demo.get("/in-app-messages/stats")["impressions"] >= 4
+
+
+def test_the_console_says_why_a_message_shows_or_not_and_what_was_sent(page: Page) -> None:
+    rows = page.get_by_test_id("message-row")
+    expect(rows.filter(has_text="Welcome to Acme Reports")).to_have_attribute("data-state", "in sight")
+    nudge = rows.filter(has_text="You export like a pro")
+    expect(nudge).to_have_attribute("data-state", "event_mismatch")
+    expect(nudge).to_contain_text("report.exported where pages gte 3")
+    nudge.get_by_role("button").press("Enter")
+    expect(nudge).to_have_attribute("data-state", "in sight")
+    page.keyboard.press("Escape")
+    closed = page.get_by_test_id("activity-entry").filter(has_text="dismissal You export like a pro")
+    expect(closed).to_have_attribute("data-status", "sent")
+    expect(page.get_by_test_id("delivery")).to_have_text("all sent")
 
 
 def test_a_message_posted_now_appears_on_the_open_page_and_goes_when_paused(demo: Demo, page: Page) -> None:

@@ -30,7 +30,7 @@ def test_the_wheel_has_the_packages_and_no_tests(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"wire", "engine", "store", "service", "admin", "compiler", "edge", "recorder", "inapp"}
     assert "store/migrations/versions/0001_the_first_schema.py" in names
-    assert "inapp/demo/page/index.html" in names
+    assert {"inapp/demo/page/index.html", "inapp/demo/page/sendora.js"} <= set(names)
 
 
 def test_it_runs_from_an_empty_venv_and_stops_cleanly(

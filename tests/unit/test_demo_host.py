@@ -1,6 +1,7 @@
 """The demo's host page: what is served, as what, under which policy, and that nothing else is."""
 
 import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -55,9 +56,21 @@ async def test_what_the_page_and_its_modules_refer_to_exists(client: httpx.Async
     sources = "".join(path.read_text() for path in HOST_FOLDER.glob("*.js"))
     referred = {*re.findall(r'"(/assets/[^"]+)"', page)}
     referred |= {f"/assets/{name}" for name in re.findall(r'from "\./([^"]+)"', sources)}
-    assert {"/assets/host.js", "/assets/host.css", "/assets/renderer.js"} <= referred
+    assert {"/assets/host.js", "/assets/host.css", "/assets/sendora.js", "/assets/panel.js"} <= referred
     for path in referred:
         assert (await client.get(path)).status_code == 200, path
+
+
+async def test_without_the_sdk_the_page_says_what_to_do(tmp_path: Path) -> None:
+    for path in HOST_FOLDER.iterdir():
+        if path.name != "sendora.js":
+            shutil.copy(path, tmp_path)
+    transport = httpx.ASGITransport(create_host_app(CONFIG, tmp_path))
+    async with httpx.AsyncClient(transport=transport, base_url="http://host") as client:
+        for address in (*PAGE_PATHS, "/assets/sendora.js"):
+            response = await client.get(address)
+            assert response.status_code == 503
+            assert "run `make sdk`" in response.text
 
 
 async def test_the_policy_allows_own_scripts_and_the_edge_and_nothing_inline(client: httpx.AsyncClient) -> None:
