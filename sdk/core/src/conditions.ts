@@ -4,9 +4,6 @@ type Key = number | string;
 type Order = (one: Key, other: Key) => boolean;
 type Test = (value: unknown, operand: unknown) => boolean;
 
-/** Negative op → the op whose exact opposite it is, so that a missing value satisfies it. */
-const NEGATIONS: Record<string, string> = { neq: "eq", nin: "in", not_contains: "contains", not_exists: "exists" };
-
 const ORDERS = {
   gt: (one, other) => one > other,
   gte: (one, other) => one >= other,
@@ -15,16 +12,26 @@ const ORDERS = {
   eq: (one, other) => one === other,
 } satisfies Record<string, Order>;
 
-/** Types are strict: a value of another type never matches. */
+const exists: Test = (value) => value != null;
+const equals: Test = (value, operand) => value === operand;
+const isIn: Test = (value, operand) => Array.isArray(operand) && operand.includes(value);
+const contains: Test = (value, operand) =>
+  Array.isArray(value) ? value.includes(operand) : inText("includes")(value, operand);
+
+/** Types are strict: a value of another type never matches. A missing value satisfies what is negative. */
 const TESTS: Record<string, Test> = {
   ...inOrder("", plainKey),
   ...inOrder("version_", versionKey),
   before: ordered(momentKey, ORDERS.lt),
   after: ordered(momentKey, ORDERS.gt),
-  exists: (value) => value != null,
-  eq: (value, operand) => value === operand,
-  in: (value, operand) => Array.isArray(operand) && operand.includes(value),
-  contains: (value, operand) => (Array.isArray(value) ? value.includes(operand) : inText("includes")(value, operand)),
+  exists,
+  not_exists: not(exists),
+  eq: equals,
+  neq: not(equals),
+  in: isIn,
+  nin: not(isIn),
+  contains,
+  not_contains: not(contains),
   starts_with: inText("startsWith"),
   ends_with: inText("endsWith"),
   glob: (value, operand) => typeof value === "string" && matchesGlob(value, String(operand)),
@@ -33,12 +40,15 @@ const TESTS: Record<string, Test> = {
 /** False: only a newer SDK knows the operator, or such an operand. */
 export function isKnown(op: string, operand: unknown): boolean {
   const isPlain = typeof operand !== "object" || Array.isArray(operand);
-  return isPlain && Object.hasOwn(TESTS, Object.hasOwn(NEGATIONS, op) ? NEGATIONS[op]! : op);
+  return isPlain && Object.hasOwn(TESTS, op);
 }
 
 export function holds(op: string, value: unknown, operand: unknown): boolean {
-  const positive = NEGATIONS[op];
-  return positive ? !TESTS[positive]!(value, operand) : TESTS[op]!(value, operand);
+  return TESTS[op]!(value, operand);
+}
+
+function not(test: Test): Test {
+  return (value, operand) => !test(value, operand);
 }
 
 function inText(method: "includes" | "startsWith" | "endsWith"): Test {

@@ -72,6 +72,9 @@ export function createFeed(
     try {
       const wire = await edge.ask("in-app-messages/fetch", { ...person(), etag });
       if (asked === era) return take(wire as Wire);
+    } catch (error) {
+      if (asked === era) fail(error as SendoraError);
+      throw error;
     } finally {
       if (asked === era) asking = null;
     }
@@ -84,17 +87,17 @@ export function createFeed(
     if (messages) listed = messages.map(readMessage);
     answer = { messages: listed.filter((each) => "body" in each), revision, validUntil, degraded };
     taken(answer);
+    waitForChange(answer);
     return answer;
   }
 
+  function fail(error: SendoraError): void {
+    if (isFinal(error)) warn(`No messages: ${error.message}`);
+    else if (isWanted()) next.set(retryMs(failures++));
+  }
+
   function refresh(): void {
-    if (!isWanted()) return;
-    const asked = era;
-    fetch().then(waitForChange, (error: SendoraError) => {
-      if (asked !== era) return;
-      if (isFinal(error)) warn(`No messages: ${error.message}`);
-      else next.set(retryMs(failures++));
-    });
+    if (isWanted()) fetch().catch(() => {});
   }
 
   function waitForChange({ validUntil }: Answer): void {

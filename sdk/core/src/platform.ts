@@ -16,14 +16,12 @@ export interface Storage {
 }
 
 export interface Listener {
-  /** The app came to the front. */
-  visible(): void;
+  /** The app came to the front, or the network is back. */
+  awake(): void;
   /** The app went to the back; it may never come again. */
   hidden(): void;
   /** The app is about to end. */
   leaving(): void;
-  /** The network is back. */
-  online(): void;
   /** Somebody is at another URL. */
   moved(): void;
 }

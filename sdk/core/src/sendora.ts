@@ -145,8 +145,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   let isPaused = false;
 
   const unlisten = platform.listen({
-    visible: wakeUp,
-    online() {
+    awake() {
       void outbox.flush();
       wakeUp();
     },

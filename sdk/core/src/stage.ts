@@ -48,6 +48,8 @@ interface Shown {
   message: Message;
   view: View | null;
   wasSeen: boolean;
+  /** The app asked for it, wherever somebody is. */
+  isAnywhere: boolean;
 }
 
 const MOST_EARLY = 20;
@@ -78,7 +80,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
 
   function fire(event: Occasion | null): void {
     if (!given && event) early = [...early, event].slice(-MOST_EARLY);
-    for (const each of onScreen()) if (misplaced(each.message, place())) hide(each);
+    for (const each of onScreen()) if (!each.isAnywhere && misplaced(each.message, place())) hide(each);
     for (const message of given ?? []) {
       const { id } = message;
       if (misplaced(message, place())) fired.delete(id);
@@ -109,8 +111,8 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     return verdict(message, place(), hasFired ? "any" : null, seen(message.id), nowMs());
   }
 
-  function display(message: Message, wasSeen = false): void {
-    const each: Shown = { message, view: null, wasSeen };
+  function display(message: Message, { wasSeen = false, isAnywhere = false } = {}): void {
+    const each: Shown = { message, view: null, wasSeen, isAnywhere };
     fired.delete(message.id);
     shown.set(message.slot, each);
     each.view = draw(message, (action) => perform(each, action));
@@ -144,7 +146,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
       if (isWhole && !(wasSeen && message.frequencyCap)) hide(each);
     } else if (latest.version !== message.version) {
       hide(each);
-      if (!shown.has(latest.slot)) display(latest, wasSeen);
+      if (!shown.has(latest.slot)) display(latest, each);
     }
   }
 
@@ -154,9 +156,8 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     settle,
     show(id) {
       const message = given?.find((each) => each.id === id);
-      if (message && !shown.has(message.slot)) {
-        const anywhere = { ...message, trigger: null };
-        if (!unfit(anywhere, true)) display(anywhere);
+      if (message && !shown.has(message.slot) && !unfit({ ...message, trigger: null }, true)) {
+        display(message, { isAnywhere: true });
       }
       return !!find(id);
     },

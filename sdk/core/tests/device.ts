@@ -159,7 +159,7 @@ export class Instance {
 
   show(): void {
     this.isVisible = true;
-    this.tell.visible();
+    this.tell.awake();
   }
 
   /** From one moment to the next nothing of it runs any more. */

@@ -440,6 +440,33 @@ test("a message can be shown without its trigger, but not against its cap", asyn
   assert.equal(app.sendora.messages.show("a"), false);
 });
 
+test("a message that was shown without its trigger still waits for it afterwards", async () => {
+  const app = await begin([message("a", { trigger: EXPORTED })]);
+  app.sendora.messages.show("a");
+  app.screen.get("a")!.dismissed();
+  app.sendora.track("report.exported", { pages: 4 });
+  assert.deepEqual(app.shown, ["a"]);
+});
+
+test("a fetch of the app's own changes nothing about when messages are asked for again", async () => {
+  const app = new App();
+  app.give([], { validUntil: new Date(app.device.nowMs + 60_000).toISOString() });
+  app.sendora.messages.start();
+  await app.device.pass(10_000);
+  void app.sendora.inApp.fetch();
+  await app.device.pass(10_000);
+  app.give([message("a")]);
+  await app.device.pass(45_000);
+  assert.deepEqual(app.shown, ["a"]);
+  app.give([message("a"), message("b")]);
+  app.device.edge.weather = "offline";
+  void app.sendora.inApp.fetch().catch(() => {});
+  await app.device.pass(100);
+  app.device.edge.weather = "fine";
+  await app.device.pass(10_000);
+  assert.deepEqual(app.shown, ["a", "b"]);
+});
+
 test("for each message there is a reason why it is not shown", async () => {
   const app = await begin([
     message("shown"),

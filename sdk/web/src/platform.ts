@@ -59,14 +59,14 @@ async function alone(name: string, work: () => Promise<void>): Promise<boolean> 
   return navigator.locks ? navigator.locks.request(name, { ifAvailable: true }, whenFree) : whenFree(true);
 }
 
-function listen({ visible, hidden, leaving, online, moved }: Listener): () => void {
+function listen({ awake, hidden, leaving, moved }: Listener): () => void {
   const stopped = new AbortController();
   const { signal } = stopped;
-  const look = () => (document.visibilityState === "visible" ? visible() : hidden());
+  const look = () => (document.visibilityState === "visible" ? awake() : hidden());
   document.addEventListener("visibilitychange", look, { signal });
-  addEventListener("focus", visible, { signal });
+  addEventListener("focus", awake, { signal });
   addEventListener("pagehide", leaving, { signal });
-  addEventListener("online", online, { signal });
+  addEventListener("online", awake, { signal });
   onMove(moved, signal);
   return () => stopped.abort();
 }
