@@ -45,7 +45,7 @@ async function buildScript(module: string, file: string): Promise<void> {
     minifySyntax: true,
     write: false,
   });
-  const { code } = await minify(outputFiles[0]!.text, { ecma: 2020, compress: { passes: 3 } });
+  const { code } = await minify(outputFiles[0]!.text, { ecma: 2020, compress: { passes: 3, unsafe_arrows: true } });
   await writeFile(`${folder}/web/dist/${file}`, code!);
 }
 

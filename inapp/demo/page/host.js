@@ -22,7 +22,7 @@ async function ask() {
     showAnswer(answer);
     showError("");
   } catch (error) {
-    if (error.code !== "superseded") showError(`${error.message} (${error.code})`);
+    showError(`${error.message} (${error.code})`);
   }
   look();
 }

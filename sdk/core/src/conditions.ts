@@ -15,8 +15,8 @@ const ORDERS = {
 const exists: Test = (value) => value != null;
 const equals: Test = (value, operand) => value === operand;
 const isIn: Test = (value, operand) => Array.isArray(operand) && operand.includes(value);
-const contains: Test = (value, operand) =>
-  Array.isArray(value) ? value.includes(operand) : inText("includes")(value, operand);
+const includes = inText((text, part) => text.includes(part));
+const contains: Test = (value, operand) => (Array.isArray(value) ? value.includes(operand) : includes(value, operand));
 
 /** Types are strict: a value of another type never matches. A missing value satisfies what is negative. */
 const TESTS: Record<string, Test> = {
@@ -32,9 +32,9 @@ const TESTS: Record<string, Test> = {
   nin: not(isIn),
   contains,
   not_contains: not(contains),
-  starts_with: inText("startsWith"),
-  ends_with: inText("endsWith"),
-  glob: (value, operand) => typeof value === "string" && matchesGlob(value, String(operand)),
+  starts_with: inText((text, part) => text.startsWith(part)),
+  ends_with: inText((text, part) => text.endsWith(part)),
+  glob: inText(matchesGlob),
 };
 
 /** False: only a newer SDK knows the operator, or such an operand. */
@@ -51,8 +51,8 @@ function not(test: Test): Test {
   return (value, operand) => !test(value, operand);
 }
 
-function inText(method: "includes" | "startsWith" | "endsWith"): Test {
-  return (value, operand) => typeof value === "string" && typeof operand === "string" && value[method](operand);
+function inText(test: (text: string, operand: string) => boolean): Test {
+  return (value, operand) => typeof value === "string" && typeof operand === "string" && test(value, operand);
 }
 
 function inOrder(prefix: string, key: (value: unknown) => Key): Record<string, Test> {
@@ -78,10 +78,10 @@ function plainKey(value: unknown): Key {
 
 /** ms since the epoch of `2026-01-02T03:04:05.678Z`; a date alone is its midnight in UTC. Finer digits are cut. */
 function momentKey(value: unknown): Key {
-  const [, date, day, time = "T00:00", seconds = ":00", fraction = ".", zone = "Z"] = MOMENT.exec(String(value)) ?? [];
-  if (typeof value !== "string" || !date) return NaN;
+  const [, date, day, time = "T00:00", seconds = ":00", fraction = ".", zone = "Z"] =
+    (typeof value === "string" && MOMENT.exec(value)) || [];
   // Engines differ in what they make of 30 February.
-  if (new Date(date).getUTCDate() !== Number(day)) return NaN;
+  if (!date || new Date(date).getUTCDate() !== Number(day)) return NaN;
   return Date.parse(date + time + seconds + fraction.padEnd(4, "0").slice(0, 4) + zone);
 }
 

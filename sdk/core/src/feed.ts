@@ -1,7 +1,7 @@
 /** The messages that the present person may get: one request brings all of them, and this keeps them fresh. */
 
 import type { Edge } from "./edge.ts";
-import { isFinal, SendoraError } from "./errors.ts";
+import { isFinal, type SendoraError } from "./errors.ts";
 import type { Message } from "./message.ts";
 import type { Platform } from "./platform.ts";
 import { readMessage, type Skipped } from "./read.ts";
@@ -22,7 +22,7 @@ export interface Feed {
   listed(): (Message | Skipped)[];
   /** Asks now. Rejects with SendoraError. */
   fetch(): Promise<Answer>;
-  /** Asks again unless that was just done, in which case it does so a moment later. */
+  /** Asks again; where that was just done or is being done, a moment later. */
   freshen(): void;
   /** Somebody else asks from now on. */
   forget(): void;
@@ -38,7 +38,7 @@ const SHORTEST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 900_000;
 
 /**
- * `person`: who asks, as a fetch says it. `isWanted`: whether anybody looks at what comes by itself. `taken` is told
+ * `person`: who asks, as a fetch says it; raises SendoraError when nobody may. `isWanted`: whether anybody looks at what comes by itself. `taken` is told
  * every answer.
  */
 export function createFeed(
@@ -49,7 +49,7 @@ export function createFeed(
   taken: (answer: Answer) => void,
 ): Feed {
   const { now, warn } = platform;
-  const next = timer(platform, refresh);
+  const next = timer(platform, freshen);
   let answer: Answer | null = null;
   let listed: (Message | Skipped)[] = [];
   let etag: string | undefined;
@@ -73,22 +73,27 @@ export function createFeed(
       const wire = await edge.ask("in-app-messages/fetch", { ...person(), etag });
       if (asked === era) return take(wire as Wire);
     } catch (error) {
-      if (asked === era) fail(error as SendoraError);
-      throw error;
+      if (asked === era) {
+        fail(error as SendoraError);
+        throw error;
+      }
     } finally {
       if (asked === era) asking = null;
     }
-    throw new SendoraError("superseded", "Superseded by identify, reset, revoke or destroy.");
+    // Somebody else uses the app now.
+    return fetch();
   }
 
-  function take({ messages, revision, validUntil, degraded = false, etag: latest }: Wire): Answer {
+  function take({ messages, revision, validUntil, degraded = false, etag: latestEtag }: Wire): Answer {
     failures = 0;
-    etag = latest;
+    etag = latestEtag;
     if (messages) listed = messages.map(readMessage);
-    answer = { messages: listed.filter((each) => "body" in each), revision, validUntil, degraded };
-    taken(answer);
-    waitForChange(answer);
-    return answer;
+    const latestAnswer = { messages: listed.filter((each) => "body" in each), revision, validUntil, degraded };
+    answer = latestAnswer;
+    waitForChange(latestAnswer);
+    // The app is told, and may do anything.
+    taken(latestAnswer);
+    return latestAnswer;
   }
 
   function fail(error: SendoraError): void {
@@ -96,12 +101,14 @@ export function createFeed(
     else if (isWanted()) next.set(retryMs(failures++));
   }
 
-  function refresh(): void {
-    if (isWanted()) fetch().catch(() => {});
+  function freshen(): void {
+    const sinceMs = now() - askedMs;
+    if (asking || (sinceMs >= 0 && sinceMs < FRESH_MS)) next.set(FRESH_MS);
+    else if (isWanted()) fetch().catch(() => {});
   }
 
   function waitForChange({ validUntil }: Answer): void {
-    const leftMs = Date.parse(validUntil) - edge.serverMs();
+    const leftMs = Date.parse(validUntil) - edge.serverMs() || 0;
     // A device whose clock is wrong in a way that nobody can tell must not ask all the time.
     floorMs = leftMs > 0 ? SHORTEST_WAIT_MS : floorMs * 2;
     const waitMs = Math.min(Math.max(leftMs, floorMs), LONGEST_WAIT_MS);
@@ -113,11 +120,7 @@ export function createFeed(
     answer: () => answer,
     listed: () => listed,
     fetch,
-    freshen() {
-      const sinceMs = now() - askedMs;
-      if (sinceMs < 0 || sinceMs >= FRESH_MS) refresh();
-      else next.set(FRESH_MS - sinceMs);
-    },
+    freshen,
     forget() {
       era++;
       answer = asking = null;

@@ -19,7 +19,7 @@ export interface NewEvent {
   properties: object;
   anonymousId?: string;
   userId?: string;
-  identityToken?: string;
+  identityToken?: string | undefined;
 }
 
 /** `dropped`: events that will never arrive, by the edge's code for why, or one of this SDK's. */
@@ -48,6 +48,7 @@ export const IDENTIFIED = "user.identified";
 
 const PREFIX = "event:";
 const PATH = "events/batch";
+const IN_FUTURE = "timestamp_in_future";
 const MOST_WAITING = 1_000;
 const MOST_IN_BATCH = 50;
 const GATHERED_MS = 1_000;
@@ -99,10 +100,10 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: () =>
   async function sendAll(): Promise<void> {
     for (let batch = oldest(waiting()); isOpen && batch.size && !next.isSet(); batch = oldest(waiting())) {
       const keys = [...batch.keys()];
-      await edge.ask(PATH, { events: [...batch.values()] }).then(
-        (data) => accept(keys, data as Acknowledgement),
-        (error) => fail(keys, error),
-      );
+      await edge
+        .ask(PATH, { events: [...batch.values()] })
+        .then((data) => accept(keys, data as Acknowledgement | null))
+        .catch((error) => fail(keys, error));
     }
   }
 
@@ -110,24 +111,30 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: () =>
   function oldest(keys: string[]): Map<string, object> {
     const batch = new Map<string, object>();
     for (const key of keys.slice(0, mostInBatch)) {
-      const event = fromJson<StoredEvent>(storage.get(key));
-      if (!event) {
+      const { atMs = -1, ...event } = fromJson<Partial<StoredEvent>>(storage.get(key)) ?? {};
+      if (!(atMs >= 0)) {
         remove(key, "unreadable");
         continue;
       }
-      const { atMs, ...rest } = event;
-      const timestamp = new Date(edge.serverMs(atMs)).toISOString();
-      batch.set(key, { id: key.slice(PREFIX.length), timestamp, ...rest, context: { sdk: platform.sdk } });
+      // The device's clock may have been ahead.
+      const timestamp = new Date(Math.min(edge.serverMs(atMs), edge.serverMs())).toISOString();
+      batch.set(key, { id: key.slice(PREFIX.length), timestamp, ...event, context: { sdk: platform.sdk } });
       // Of two in one request nobody could say whose traits are the later ones.
       if (event.eventType === IDENTIFIED) break;
     }
     return batch;
   }
 
-  function accept(keys: string[], { rejected = [] }: Acknowledgement): void {
+  function accept(keys: string[], data: Acknowledgement | null): void {
     failures = 0;
+    const rejected = data?.rejected ?? [];
     const codes = new Map(rejected.map(({ index, code }) => [keys[index], code]));
-    for (const key of keys) remove(key, codes.get(key));
+    // From the answer it is known what time it is.
+    const isAhead = edge.serverMs() < now();
+    for (const key of keys) {
+      if (isAhead && codes.get(key) === IN_FUTURE) next.set(retryMs(0));
+      else remove(key, codes.get(key));
+    }
     if (rejected[0]) warn(`Event refused: ${rejected[0].message}`);
     acknowledged();
   }

@@ -15,7 +15,7 @@ export interface Skipped {
 export function readMessage(raw: Message): Message | Skipped {
   const id = typeof raw?.id === "string" ? raw.id : "";
   try {
-    const { type, content, appearance, trigger, frequencyCap } = raw;
+    const { type, content, appearance, trigger, frequencyCap, startsAt, endsAt } = raw;
     if (id && !TYPES.includes(type)) return { id, reason: "unknown_type" };
     const { url, screen, where } = trigger ?? {};
     if (![url, screen].every((part) => !part || isKnown(part.op, part.value)) || !(where ?? []).every(isCondition)) {
@@ -26,6 +26,7 @@ export function readMessage(raw: Message): Message | Skipped {
     const message = { ...raw, appearance: appearance ?? {}, title: title ?? null, body, cta };
     // What cannot be decided about fails here, and not in front of somebody.
     withheld(frequencyCap, NOT_SEEN, 0);
+    for (const moment of [startsAt, endsAt]) Date.parse(moment ?? "");
     if (id && typeof body === "string") return message;
   } catch {}
   return { id, reason: "unreadable" };

@@ -21,22 +21,25 @@ const MOST_MESSAGES = 200;
 const MOST_MOMENTS = 100;
 
 export function seenLog({ get, set, remove }: Storage): SeenLog {
-  const read = () => fromJson<Record<string, Entry>>(get(KEY)) ?? {};
+  /** Least recent first. */
+  const read = () => new Map(Object.entries(fromJson<Record<string, Entry>>(get(KEY)) ?? {}).filter(isEntry));
   return {
     of(messageId, sinceMs) {
-      const entry = read()[messageId];
+      const entry = read().get(messageId);
       return entry && entry.atMs > sinceMs ? entry : NOT_SEEN;
     },
     add(messageId, action, atMs) {
-      const { [messageId]: seen = NOT_SEEN, ...others } = read();
+      const entries = read();
+      const seen = entries.get(messageId) ?? NOT_SEEN;
       const key = `${action}s` as const;
       const recentMs = action === "impression" ? [atMs, ...seen.recentMs].slice(0, MOST_MOMENTS) : seen.recentMs;
-      const kept = Object.entries(others).slice(1 - MOST_MESSAGES);
-      set(
-        KEY,
-        JSON.stringify({ ...Object.fromEntries(kept), [messageId]: { ...seen, [key]: seen[key] + 1, recentMs, atMs } }),
-      );
+      entries.delete(messageId);
+      entries.set(messageId, { ...seen, [key]: seen[key] + 1, recentMs, atMs });
+      set(KEY, JSON.stringify(Object.fromEntries([...entries].slice(-MOST_MESSAGES))));
     },
     clear: () => remove(KEY),
   };
 }
+
+/** What is stored may have been damaged. */
+const isEntry = ([, entry]: [string, Entry]) => Array.isArray(entry?.recentMs);

@@ -67,7 +67,6 @@ export interface Sendora {
     fetch(): Promise<Answer>;
     trackImpression(id: string): Promise<void>;
     trackClick(id: string): Promise<void>;
-    trackDismissal(id: string): Promise<void>;
   };
   messages: {
     fetchActive(): Promise<Message[]>;
@@ -101,7 +100,7 @@ export interface Sendora {
 interface Person {
   anonymousId: string;
   userId?: string;
-  identityToken?: string;
+  identityToken?: string | undefined;
 }
 
 const PERSON = "person";
@@ -121,7 +120,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   const edge = edgeAt(options.apiUrl, options.apiKey, platform);
   const outbox = createOutbox(platform, edge, acknowledged);
   const seen = seenLog(storage);
-  const feed = createFeed(platform, edge, () => ({ ...person, traits }), isLooking, taken);
+  const feed = createFeed(platform, edge, asks, isLooking, taken);
   const stage = createStage(platform, {
     nowMs: edge.serverMs,
     place: () => ({ url: platform.url(), screen }),
@@ -138,6 +137,8 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   let person: Person | null = null;
   /** On their way: until the edge has acknowledged all events, every fetch says them too. */
   let traits: Properties | undefined;
+  /** When the edge was last asked while nothing waited to be sent. */
+  let askedMs = 0;
   /** What was done before, the edge has counted into its last answer. */
   let countedMs = 0;
   let screen: string | null = null;
@@ -153,6 +154,13 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     leaving: outbox.leave,
     moved: () => stage.fire(null),
   });
+
+  /** Who asks, as a fetch says it. */
+  function asks(): object {
+    if (!person) throw new SendoraError("consent_missing", "Call consent.grant() first.");
+    if (!outbox.delivery().waiting) askedMs = platform.now();
+    return { ...person, traits };
+  }
 
   function isLooking(): boolean {
     return isStarted && person !== null && platform.isVisible();
@@ -172,8 +180,9 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   function forget(): void {
     traits = undefined;
     feed.forget();
-    seen.clear();
+    // The app is told, and may report something.
     stage.clear();
+    seen.clear();
   }
 
   function reset(): void {
@@ -184,7 +193,8 @@ export function createSendora(options: Options, platform: Platform, render: Rend
 
   function grant(): void {
     if (person) return;
-    become(fromJson<Person>(storage.get(PERSON)) ?? { anonymousId: platform.randomHex(16) });
+    const stored = fromJson<Person>(storage.get(PERSON));
+    become(stored?.anonymousId ? stored : { anonymousId: platform.randomHex(16) });
     outbox.open();
     for (const run of held.splice(0)) run();
     wakeUp();
@@ -192,8 +202,8 @@ export function createSendora(options: Options, platform: Platform, render: Rend
 
   function revoke(): void {
     outbox.close();
-    outbox.clear();
     forget();
+    outbox.clear();
     storage.remove(PERSON);
     person = null;
   }
@@ -249,14 +259,9 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     if (isLooking()) feed.freshen();
   }
 
-  async function fetch(): Promise<Answer> {
-    if (!person) throw new SendoraError("consent_missing", "Call consent.grant() first.");
-    return feed.fetch();
-  }
-
   function taken({ messages, degraded }: Answer): void {
     if (!isStarted) return;
-    if (!degraded && !outbox.delivery().waiting) countedMs = edge.serverMs() - KNOWN_EVERYWHERE_MS;
+    if (!degraded) countedMs = edge.serverMs(askedMs) - KNOWN_EVERYWHERE_MS;
     stage.give(messages, !degraded);
   }
 
@@ -300,10 +305,11 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   if (options.consent ?? true) grant();
 
   return {
-    identify(userId, values = {}, { identityToken } = {}) {
+    identify(userId, values = {}, given) {
+      const identityToken = given?.identityToken;
       whenGranted(() => {
         if ((person?.userId ?? userId) !== userId) reset();
-        become({ anonymousId: person!.anonymousId, userId, ...(identityToken && { identityToken }) });
+        become({ anonymousId: person!.anonymousId, userId, identityToken });
         traits = { ...traits, ...asSent(values) };
         send(IDENTIFIED, asSent(values));
         wakeUp();
@@ -316,21 +322,17 @@ export function createSendora(options: Options, platform: Platform, render: Rend
       track("screen.viewed", { screen: name });
     },
     reset: () => whenGranted(reset),
-    async flush() {
-      await outbox.flush();
-      return outbox.delivery();
-    },
+    flush: () => outbox.flush().then(outbox.delivery),
     delivery: outbox.delivery,
     destroy() {
       stop();
-      feed.forget();
       unlisten();
       void outbox.flush().then(outbox.close);
     },
     consent: { grant, revoke },
-    inApp: { fetch, trackImpression: impression, trackClick: click, trackDismissal: dismissal },
+    inApp: { fetch: feed.fetch, trackImpression: impression, trackClick: click },
     messages: {
-      fetchActive: async () => (await fetch()).messages,
+      fetchActive: async () => (await feed.fetch()).messages,
       recordImpression: impression,
       recordClick: click,
       start,

@@ -48,8 +48,6 @@ interface Shown {
   message: Message;
   view: View | null;
   wasSeen: boolean;
-  /** The app asked for it, wherever somebody is. */
-  isAnywhere: boolean;
 }
 
 const MOST_EARLY = 20;
@@ -72,7 +70,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
   function give(messages: Message[], isWhole: boolean): void {
     given = messages;
     const ids = given.map(({ id }) => id);
-    for (const id of fired.keys()) if (!ids.includes(id)) fired.delete(id);
+    for (const id of fired.keys()) if (isWhole && !ids.includes(id)) fired.delete(id);
     for (const each of onScreen()) reconcile(each, isWhole);
     fire(null);
     for (const event of early.splice(0)) fire(event);
@@ -80,7 +78,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
 
   function fire(event: Occasion | null): void {
     if (!given && event) early = [...early, event].slice(-MOST_EARLY);
-    for (const each of onScreen()) if (!each.isAnywhere && misplaced(each.message, place())) hide(each);
+    for (const each of onScreen()) if (misplaced(each.message, place())) hide(each);
     for (const message of given ?? []) {
       const { id } = message;
       if (misplaced(message, place())) fired.delete(id);
@@ -93,7 +91,12 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
 
   function settle(): void {
     for (const each of onScreen()) if (hasEnded(each.message, nowMs())) hide(each);
-    if (isLit()) for (const message of winners((given ?? []).filter(isDue), shown.keys())) display(message);
+    // One after the other: the app is told of each, and may do anything.
+    while (isLit()) {
+      const [message] = winners((given ?? []).filter(isDue), shown.keys());
+      if (!message) break;
+      display(message);
+    }
     const moments = [...fired.values(), ...onScreen().map(({ message }) => Date.parse(message.endsAt ?? ""))];
     const nextMs = Math.min(...moments.filter((ms) => ms > nowMs()));
     if (nextMs < Infinity) wake.set(nextMs - nowMs());
@@ -111,13 +114,13 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     return verdict(message, place(), hasFired ? "any" : null, seen(message.id), nowMs());
   }
 
-  function display(message: Message, { wasSeen = false, isAnywhere = false } = {}): void {
-    const each: Shown = { message, view: null, wasSeen, isAnywhere };
+  function display(message: Message, wasSeen = false): void {
+    const each: Shown = { message, view: null, wasSeen };
     fired.delete(message.id);
     shown.set(message.slot, each);
     each.view = draw(message, (action) => perform(each, action));
-    // Who was told that it shows may have closed it at once.
-    if (!isShown(each)) each.view?.remove();
+    // It could not be drawn, or the app has closed it already.
+    if (!each.view || !isShown(each)) hide(each);
   }
 
   function perform(each: Shown, action: Action): boolean {
@@ -133,9 +136,9 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     return true;
   }
 
-  function hide({ message, view }: Shown): void {
-    shown.delete(message.slot);
-    view?.remove();
+  function hide(each: Shown): void {
+    if (isShown(each)) shown.delete(each.message.slot);
+    each.view?.remove();
   }
 
   /** What is shown and not given again was paused or has ended, unless its own impression has used up its cap. */
@@ -146,7 +149,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
       if (isWhole && !(wasSeen && message.frequencyCap)) hide(each);
     } else if (latest.version !== message.version) {
       hide(each);
-      if (!shown.has(latest.slot)) display(latest, each);
+      if (!shown.has(latest.slot)) display(latest, wasSeen);
     }
   }
 
@@ -156,8 +159,9 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     settle,
     show(id) {
       const message = given?.find((each) => each.id === id);
-      if (message && !shown.has(message.slot) && !unfit({ ...message, trigger: null }, true)) {
-        display(message, { isAnywhere: true });
+      if (message && !shown.has(message.slot)) {
+        const anywhere = { ...message, trigger: { ...message.trigger, url: null, screen: null } };
+        if (!unfit(anywhere, true)) display(anywhere);
       }
       return !!find(id);
     },

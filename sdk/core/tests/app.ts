@@ -36,6 +36,8 @@ export class App {
   /** What is on the screen, by id. */
   screen = new Map<string, Handlers>();
   bodies: string[] = [];
+  /** Which message cannot be drawn. */
+  fails: string | null = null;
   /** Whether what is drawn comes in sight at once. */
   isInSight = true;
 
@@ -68,6 +70,7 @@ export class App {
   }
 
   #draw({ id, body }: Message, handlers: Handlers) {
+    if (id === this.fails) throw new Error("the renderer's own");
     this.screen.set(id, handlers);
     this.bodies.push(body);
     if (this.isInSight) this.device.after(0, handlers.shown);

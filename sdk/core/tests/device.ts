@@ -27,6 +27,8 @@ export class FakeEdge {
   messages: () => object = () => ({ messages: [], revision: 1, validUntil: "2100-01-01T00:00:00Z", etag: "a" });
   status: number | null = null;
   aheadMs = 0;
+  /** How long the answer of a fetch takes on its way back. */
+  fetchMs = 20;
   ledger = new Map<string, SentEvent>();
   requests: Request[] = [];
 
@@ -205,8 +207,10 @@ export class Instance {
     return new Promise((resolve, reject) => {
       this.device.after(20, () => {
         try {
-          const reply = this.device.edge.answer(url, body, this.device.nowMs);
-          if (this.#isAlive) this.device.after(20, () => this.#isAlive && resolve(reply));
+          const { edge, nowMs } = this.device;
+          const reply = edge.answer(url, body, nowMs);
+          const backMs = url.endsWith("/fetch") ? edge.fetchMs : 20;
+          if (this.#isAlive) this.device.after(backMs, () => this.#isAlive && resolve(reply));
         } catch (error) {
           if (this.#isAlive) reject(error);
         }

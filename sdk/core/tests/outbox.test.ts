@@ -5,8 +5,10 @@ import { edgeAt } from "../src/edge.ts";
 import { createOutbox, type Outbox } from "../src/outbox.ts";
 import { Device, type Instance, type Weather } from "./device.ts";
 
-function outboxOf(instance: Instance): Outbox {
+/** `reply`: what its edge answers whatever it is sent. */
+function outboxOf(instance: Instance, reply?: { status: number; body: string }): Outbox {
   const platform = instance.platform();
+  if (reply) platform.post = async () => ({ ...reply, header: () => null });
   const outbox = createOutbox(platform, edgeAt("https://edge.example.com", "pk_test", platform), () => {});
   outbox.open();
   return outbox;
@@ -78,6 +80,16 @@ test("what the edge refuses is dropped and counted by its code", async () => {
   assert.equal(instance.warnings.length, 2);
 });
 
+test("an answer that says nothing of the events is taken for one that took them", async () => {
+  for (const data of [null, undefined, { rejected: null }]) {
+    const { device, instance } = start();
+    const outbox = outboxOf(instance, { status: 200, body: JSON.stringify({ success: true, data }) });
+    outbox.add(event(1));
+    await device.pass(10_000);
+    assert.deepEqual(outbox.delivery(), { waiting: 0, dropped: {} });
+  }
+});
+
 test("of more events than fit the oldest are dropped, and counted", () => {
   const { outbox } = start();
   for (let number = 0; number < 1_003; number++) outbox.add(event(number));
@@ -144,7 +156,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 /** Two instances on one device; returns how many events were added. */
 async function live(device: Device, schedule: Step[]): Promise<number> {
   const running = [device.open(), device.open()];
-  const outboxes = running.map(outboxOf);
+  const outboxes = running.map((instance) => outboxOf(instance));
   let added = 0;
   const doing: Record<Step["what"], (step: Step) => unknown> = {
     add: ({ instance }) => outboxes[instance]!.add(event(added++)),

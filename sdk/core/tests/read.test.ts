@@ -85,6 +85,8 @@ test("what is no message is unreadable", () => {
     { content: { ...content, body: 1 } },
     { id: 7 },
     { frequencyCap: { stopAfter: 1 } },
+    { startsAt: { toString: 1 } },
+    { endsAt: { toString: 1 } },
   ];
   for (const raw of [
     undefined,

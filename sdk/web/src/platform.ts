@@ -50,13 +50,14 @@ async function post(url: string, body: string): Promise<Reply> {
   return { status: answer.status, body: await answer.text(), header: (name) => answer.headers.get(name) };
 }
 
-/** Without locks (plain http, old browsers) two tabs may send the same event; the edge counts it once all the same. */
+/** Without locks (plain http, no storage allowed) two tabs may send the same event; the edge counts it once all the same. */
 async function alone(name: string, work: () => Promise<void>): Promise<boolean> {
   const whenFree = async (lock: unknown) => {
     if (lock) await work();
     return !!lock;
   };
-  return navigator.locks ? navigator.locks.request(name, { ifAvailable: true }, whenFree) : whenFree(true);
+  const locked = navigator.locks?.request(name, { ifAvailable: true }, whenFree);
+  return locked?.catch(() => whenFree(true)) ?? whenFree(true);
 }
 
 function listen({ awake, hidden, leaving, moved }: Listener): () => void {

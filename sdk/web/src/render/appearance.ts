@@ -1,17 +1,13 @@
 /** What an author chose, made safe: places, themes, colours and addresses. Pure. */
 
-import type { Appearance, Position, Theme } from "@sendora/core";
+import type { Appearance, Position } from "@sendora/core";
 
 const POSITIONS: readonly string[] = ["top", "center", "bottom"];
-const THEMES: readonly string[] = ["light", "dark"];
 const COLOUR = /^#([\da-f]{3}){1,2}$/i;
-const LINKS = ["https:", "mailto:", "tel:"];
-const LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
+const LINK = /^https:|^mailto:|^tel:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|\/|$)/;
 
-/** A newer server may know more positions and themes than this SDK. */
+/** A newer server may know more positions than this SDK. */
 export const positionOf = ({ position }: Appearance): Position => (POSITIONS.includes(position) ? position : "center");
-
-export const themeOf = ({ theme }: Appearance): Theme => (THEMES.includes(theme) ? theme : "auto");
 
 export interface Colours {
   surface: string;
@@ -41,9 +37,7 @@ function luminance(colour: string): number {
 /** Where a call to action may lead; null when it may not lead there. */
 export function linkUrl(text: string | null | undefined): URL | null {
   const url = parsed(text);
-  if (!url || url.username || url.password) return null;
-  const isLocal = url.protocol === "http:" && LOCAL_HOSTS.includes(url.hostname);
-  return isLocal || LINKS.includes(url.protocol) ? url : null;
+  return url && !url.username && !url.password && LINK.test(url.href) ? url : null;
 }
 
 export function imageUrl(text: string | null): string | null {

@@ -1,7 +1,7 @@
 /** The elements of one message. */
 
 import type { Cta, Handlers, Message } from "@sendora/core";
-import { coloursOf, imageUrl, linkUrl, positionOf, themeOf } from "./appearance.ts";
+import { coloursOf, imageUrl, linkUrl, positionOf } from "./appearance.ts";
 import { element } from "./element.ts";
 
 /** A modal without a way out would lock the page, whatever its author said. */
@@ -18,7 +18,7 @@ export function createPanel(message: Message, handlers: Handlers): HTMLElement {
       "aria-labelledby": title ? "title" : "body",
       "aria-describedby": title ? "body" : "",
       "data-testid": "inapp-panel",
-      "data-theme": themeOf(appearance),
+      "data-theme": appearance.theme,
       "data-position": positionOf(appearance),
     },
     createImage(content.imageUrl),
@@ -60,8 +60,7 @@ function createCta({ text, url }: Cta, handlers: Handlers): HTMLElement {
   return cta;
 }
 
-const elsewhere = (link: URL) =>
-  link.origin === location.origin ? {} : { target: "_blank", rel: "noopener noreferrer" };
+const elsewhere = (link: URL) => (link.origin === location.origin ? {} : { target: "_blank", rel: "noreferrer" });
 
 function createDismiss(handlers: Handlers): HTMLElement {
   const button = element("button", { type: "button", "aria-label": "Dismiss", ...named("dismiss") });

@@ -34,7 +34,8 @@ function show(message: Message, handlers: Handlers, layer: Layer): View {
 
   const cleanUps = [whenSeen(panel, onSeen)];
   if (type === "modal") {
-    document.body.append(host);
+    // Some single-page apps replace the body.
+    document.documentElement.append(host);
     cleanUps.push(openModal(panel as HTMLDialogElement, isDismissible(message), handlers.dismissed));
   } else {
     cleanUps.push(layer.add(host));
