@@ -13,6 +13,7 @@ from inapp.demo.host import PAGE_PATHS, HostConfig, HostUser, create_host_app
 pytestmark = pytest.mark.anyio
 
 HOST_FOLDER = Path(__file__).parents[2] / "inapp" / "demo" / "page"
+SDK = "sendora.js"
 CONFIG = HostConfig(
     edge_url="http://127.0.0.1:8701",
     public_key="pk_dev_example",
@@ -22,10 +23,21 @@ CONFIG = HostConfig(
 )
 
 
+def client_of(folder: Path) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_host_app(CONFIG, folder)), base_url="http://host")
+
+
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_host_app(CONFIG))
-    async with httpx.AsyncClient(transport=transport, base_url="http://host") as client:
+def folder(tmp_path: Path) -> Path:
+    """The page's, with something in place of the SDK, which may not be built."""
+    copy = shutil.copytree(HOST_FOLDER, tmp_path / "page")
+    (copy / SDK).write_text("var SendoraCloud;")
+    return copy
+
+
+@pytest.fixture
+async def client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(folder) as client:
         yield client
 
 
@@ -42,18 +54,18 @@ async def test_the_page_is_served_on_each_of_its_paths(client: httpx.AsyncClient
     assert 'id="export-button"' in response.text
 
 
-async def test_every_asset_is_served_with_its_content_type(client: httpx.AsyncClient) -> None:
+async def test_every_asset_is_served_with_its_content_type(client: httpx.AsyncClient, folder: Path) -> None:
     expected = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
-    for path in HOST_FOLDER.iterdir():
+    for path in folder.iterdir():
         response = await client.get(f"/assets/{path.name}")
         assert response.content == path.read_bytes()
         assert response.headers["content-type"].split(";")[0] == expected[path.suffix]
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_what_the_page_and_its_modules_refer_to_exists(client: httpx.AsyncClient) -> None:
+async def test_what_the_page_and_its_modules_refer_to_exists(client: httpx.AsyncClient, folder: Path) -> None:
     page = (await client.get("/")).text
-    sources = "".join(path.read_text() for path in HOST_FOLDER.glob("*.js"))
+    sources = "".join(path.read_text() for path in folder.glob("*.js"))
     referred = {*re.findall(r'"(/assets/[^"]+)"', page)}
     referred |= {f"/assets/{name}" for name in re.findall(r'from "\./([^"]+)"', sources)}
     assert {"/assets/host.js", "/assets/host.css", "/assets/sendora.js", "/assets/panel.js"} <= referred
@@ -61,13 +73,10 @@ async def test_what_the_page_and_its_modules_refer_to_exists(client: httpx.Async
         assert (await client.get(path)).status_code == 200, path
 
 
-async def test_without_the_sdk_the_page_says_what_to_do(tmp_path: Path) -> None:
-    for path in HOST_FOLDER.iterdir():
-        if path.name != "sendora.js":
-            shutil.copy(path, tmp_path)
-    transport = httpx.ASGITransport(create_host_app(CONFIG, tmp_path))
-    async with httpx.AsyncClient(transport=transport, base_url="http://host") as client:
-        for address in (*PAGE_PATHS, "/assets/sendora.js"):
+async def test_without_the_sdk_the_page_says_what_to_do(folder: Path) -> None:
+    (folder / SDK).unlink()
+    async with client_of(folder) as client:
+        for address in (*PAGE_PATHS, f"/assets/{SDK}"):
             response = await client.get(address)
             assert response.status_code == 503
             assert "run `make sdk`" in response.text
@@ -82,11 +91,11 @@ async def test_the_policy_allows_own_scripts_and_the_edge_and_nothing_inline(cli
         assert "unsafe" not in " ".join(policy.values())
 
 
-async def test_the_page_has_nothing_that_its_policy_would_block(client: httpx.AsyncClient) -> None:
+async def test_the_page_has_nothing_that_its_policy_would_block(client: httpx.AsyncClient, folder: Path) -> None:
     page = (await client.get("/")).text
     assert re.findall(r"<script(?![^>]*\bsrc=)", page) == []
     assert re.findall(r"<style|\sstyle=|\son[a-z]+=", page) == []
-    for path in HOST_FOLDER.glob("*.js"):
+    for path in folder.glob("*.js"):
         assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write", path.read_text()), path.name
 
 
