@@ -36,6 +36,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def files(folder: Path) -> dict[str, str]:
+    """The text of each file, by name."""
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.fixture
 async def client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(folder) as client:
         yield client
@@ -54,20 +60,19 @@ async def test_the_page_is_served_on_each_of_its_paths(client: httpx.AsyncClient
     assert 'id="export-button"' in response.text
 
 
-async def test_every_asset_is_served_with_its_content_type(client: httpx.AsyncClient, folder: Path) -> None:
+async def test_every_asset_is_served_with_its_content_type(client: httpx.AsyncClient, files: dict[str, str]) -> None:
     expected = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
-    for path in folder.iterdir():
-        response = await client.get(f"/assets/{path.name}")
-        assert response.content == path.read_bytes()
-        assert response.headers["content-type"].split(";")[0] == expected[path.suffix]
+    for name, text in files.items():
+        response = await client.get(f"/assets/{name}")
+        assert response.text == text
+        assert response.headers["content-type"].split(";")[0] == expected[Path(name).suffix]
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_what_the_page_and_its_modules_refer_to_exists(client: httpx.AsyncClient, folder: Path) -> None:
+async def test_what_the_page_and_its_modules_refer_to_exists(client: httpx.AsyncClient, files: dict[str, str]) -> None:
     page = (await client.get("/")).text
-    sources = "".join(path.read_text() for path in folder.glob("*.js"))
     referred = {*re.findall(r'"(/assets/[^"]+)"', page)}
-    referred |= {f"/assets/{name}" for name in re.findall(r'from "\./([^"]+)"', sources)}
+    referred |= {f"/assets/{name}" for name in re.findall(r'from "\./([^"]+)"', "".join(files.values()))}
     assert {"/assets/host.js", "/assets/host.css", "/assets/sendora.js", "/assets/panel.js"} <= referred
     for path in referred:
         assert (await client.get(path)).status_code == 200, path
@@ -91,12 +96,14 @@ async def test_the_policy_allows_own_scripts_and_the_edge_and_nothing_inline(cli
         assert "unsafe" not in " ".join(policy.values())
 
 
-async def test_the_page_has_nothing_that_its_policy_would_block(client: httpx.AsyncClient, folder: Path) -> None:
+async def test_the_page_has_nothing_that_its_policy_would_block(
+    client: httpx.AsyncClient, files: dict[str, str]
+) -> None:
     page = (await client.get("/")).text
     assert re.findall(r"<script(?![^>]*\bsrc=)", page) == []
     assert re.findall(r"<style|\sstyle=|\son[a-z]+=", page) == []
-    for path in folder.glob("*.js"):
-        assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write", path.read_text()), path.name
+    for name, text in files.items():
+        assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write", text), name
 
 
 async def test_the_config_tells_the_page_all_it_needs(client: httpx.AsyncClient) -> None:
