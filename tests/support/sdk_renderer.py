@@ -33,7 +33,7 @@ _IMAGE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 80 40">
 
 
 def message(type_: str, **given: Any) -> dict[str, Any]:
-    """As core gives it to a renderer. Fields of `content` and `appearance` are named without their object."""
+    """As an edge gives it. Fields of `content` and `appearance` are named without their object."""
     content: dict[str, Any] = {
         "title": "Scheduled exports",
         "body": "Pick a weekday and an hour, and the report is in your inbox.",
@@ -52,12 +52,9 @@ def message(type_: str, **given: Any) -> dict[str, Any]:
     }
     content |= {name: value for name, value in given.items() if name in content}
     appearance |= {name: value for name, value in given.items() if name in appearance}
-    has_cta = content["ctaText"] or content["ctaUrl"]
-    cta = {"text": content["ctaText"] or "Learn more", "url": content["ctaUrl"]} if has_cta else None
     top = {"id": type_, "version": 1, "slot": type_, "priority": 0}
     conditions = {"trigger": None, "frequencyCap": None, "startsAt": None, "endsAt": None}
-    shortcuts = {"title": content["title"], "body": content["body"], "cta": cta}
-    made = {**top, "type": type_, "content": content, "appearance": appearance, **conditions, **shortcuts}
+    made = {**top, "type": type_, "content": content, "appearance": appearance, **conditions}
     return made | {name: value for name, value in given.items() if name in top}
 
 
@@ -76,9 +73,7 @@ def show(page: Page, given: dict[str, Any]) -> None:
 @contextmanager
 def renderer_site(folder: Path) -> Iterator[str]:
     """The URL of the host page, at `/strict` under a strict Content-Security-Policy; `folder` is for what is built."""
-    bundle = folder / "renderer.js"
-    _bundle(bundle)
-    files = {f"/{path.name}": path for path in (*_PAGES.iterdir(), bundle)}
+    files = {f"/{path.name}": path for path in _PAGES.iterdir()} | {"/host.js": _bundle(folder)}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -100,8 +95,9 @@ def renderer_site(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def _bundle(target: Path) -> None:
-    entry = "web/src/render/render.ts"
-    options = ("--bundle", "--format=esm", "--target=es2022", "--loader:.css=text", f"--outfile={target}")
+def _bundle(folder: Path) -> Path:
+    entry, target = str(_PAGES / "host.js"), folder / "host.js"
+    options = ("--bundle", "--format=esm", "--conditions=@sendora/source", "--loader:.css=text", f"--outfile={target}")
     command = [str(SDK / "npm"), "exec", "--", "esbuild", entry, *options, "--log-level=warning"]
     subprocess.run(command, check=True, cwd=SDK, capture_output=True)
+    return target

@@ -1,5 +1,6 @@
-// Shows what a test hands it, and keeps what the renderer reports of messages that are on the screen.
-import { render } from "/renderer.js";
+// Shows what a test hands it, read as the core reads it, and keeps what the renderer reports of what is on the screen.
+import { readMessage } from "../../../sdk/core/src/read.ts";
+import { render } from "../../../sdk/web/src/render/render.ts";
 
 const views = new Map();
 
@@ -9,8 +10,10 @@ window.hide = (id) => {
   views.get(id).remove();
   views.delete(id);
 };
-window.show = (message) => {
-  const { id } = message;
+window.show = (raw) => {
+  const message = readMessage(raw);
+  const { id, reason } = message;
+  if (reason) throw new Error(reason);
   const report = (outcome) => {
     const isShown = views.get(id) === view;
     if (isShown) window.reports.push(`${outcome} ${id}`);
