@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.support.browser import launched
+from tests.support.browser import axe_violations, launched
 from tests.support.polling import eventually
-from tests.support.sdk_renderer import IMAGE_URL, SDK, message, open_host, renderer_site, show
+from tests.support.sdk_renderer import IMAGE_URL, message, open_host, renderer_site, show
 
 TYPES = ("banner", "modal", "slideout", "tooltip")
 OTHERS = ("banner", "slideout", "tooltip")
@@ -90,7 +90,6 @@ def box(locator: Locator) -> dict[str, float]:
 def test_axe_finds_nothing_in_any_type_and_theme(browser: Browser, site: str, direction: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 700}, reduced_motion="reduce", color_scheme="dark")
     open_host(page, site, direction)
-    page.add_script_tag(path=SDK / "node_modules" / "axe-core" / "axe.min.js")
     colours = {"backgroundColor": "#0f766e"}
     # A long text has to scroll; the contrast of one that scrolls is not looked at.
     texts = {"body": f"{LONG_WORD} " * 20} if width == 320 else {}
@@ -99,16 +98,9 @@ def test_axe_finds_nothing_in_any_type_and_theme(browser: Browser, site: str, di
         for look in looks:
             show(page, message(type_, imageUrl=IMAGE_URL, **texts, **look))
             await_shown(page, type_)
-            assert violations(page) == [], (type_, look)
+            assert axe_violations(page) == [], (type_, look)
             page.evaluate("id => { hide(id); reports.length = 0 }", type_)
     page.close()
-
-
-def violations(page: Page) -> list[Any]:
-    found: list[Any] = page.evaluate(
-        """async () => (await axe.run()).violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])"""
-    )
-    return found
 
 
 # Keyboard and focus

@@ -12,7 +12,6 @@ export interface Seen {
 
 export const NOT_SEEN: Seen = { impressions: 0, clicks: 0, dismissals: 0, recentMs: [] };
 
-/** Of moments that are missing the sums are NaN, and NaN is in no order with anything. */
 export type CapReason = "stopped_by_click" | "stopped_by_dismissal" | "cap_reached" | "too_soon";
 
 /** `cap` null allows everything. */
@@ -24,6 +23,7 @@ export function withheld(cap: FrequencyCap | null, seen: Seen, nowMs: number): C
   return isTooSoon(cap, seen, nowMs) ? "too_soon" : null;
 }
 
+// Of moments that are missing the sums are NaN, which is in no order with anything.
 function isReached({ maxImpressions, perSeconds }: FrequencyCap, seen: Seen, nowMs: number): boolean {
   if (maxImpressions == null || seen.impressions < maxImpressions) return false;
   return perSeconds == null || nowMs <= seen.recentMs[maxImpressions - 1]! + perSeconds * 1000;

@@ -7,7 +7,7 @@ import type { Message, Pattern } from "./message.ts";
 export type Properties = Readonly<Record<string, unknown>>;
 
 /** Where somebody is; null: on the web there may be no screen, on a phone no URL. */
-export interface Place {
+export interface Whereabouts {
   url: string | null;
   screen: string | null;
 }
@@ -21,10 +21,16 @@ export interface Occasion {
 export type Verdict = "ended" | "not_started" | "url_mismatch" | "screen_mismatch" | "event_mismatch" | CapReason;
 
 /** `event` "any": the one that the message waits for is taken as given. */
-export function verdict(message: Message, place: Place, event: Occasion | "any" | null, seen: Seen, nowMs: number) {
+export function verdict(
+  message: Message,
+  whereabouts: Whereabouts,
+  event: Occasion | "any" | null,
+  seen: Seen,
+  nowMs: number,
+) {
   if (hasEnded(message, nowMs)) return "ended";
   if (nowMs < Date.parse(message.startsAt ?? "")) return "not_started";
-  const elsewhere = misplaced(message, place);
+  const elsewhere = misplaced(message, whereabouts);
   if (elsewhere) return elsewhere;
   if (event !== "any" && !fits(message, event)) return "event_mismatch";
   return withheld(message.frequencyCap, seen, nowMs);
@@ -34,7 +40,7 @@ export function hasEnded({ endsAt }: Message, nowMs: number): boolean {
   return nowMs >= Date.parse(endsAt ?? "");
 }
 
-export function misplaced({ trigger }: Message, { url, screen }: Place) {
+export function misplaced({ trigger }: Message, { url, screen }: Whereabouts) {
   if (!matches(trigger?.url, url)) return "url_mismatch";
   return matches(trigger?.screen, screen) ? null : "screen_mismatch";
 }
@@ -54,7 +60,7 @@ export function fits({ trigger }: Message, event: Occasion | null): boolean {
 }
 
 /** Of messages in their order of rank, the first of each slot that is not taken. */
-export function winners(ranked: readonly Message[], taken: Iterable<string> = []): Message[] {
-  const slots = new Set(taken);
+export function winners(ranked: readonly Message[], takenSlots: Iterable<string> = []): Message[] {
+  const slots = new Set(takenSlots);
   return ranked.filter(({ slot }) => !slots.has(slot) && slots.add(slot));
 }

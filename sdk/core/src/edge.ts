@@ -1,11 +1,12 @@
 /** The edge's public API, as far as SDKs use it: text/plain with the key in the body needs no preflight. */
 
 import { SendoraError } from "./errors.ts";
+import { fromJson } from "./json.ts";
 import type { Platform } from "./platform.ts";
 
 export interface Edge {
   /** The `data` of the answer. Rejects with SendoraError. */
-  ask(path: string, body: object): Promise<unknown>;
+  ask(path: string, body: object): Promise<object>;
   /** Sends without waiting for an answer. */
   beacon(path: string, body: object): void;
   /** What the server's clock shows when the device's shows `deviceMs`; by default now. */
@@ -29,7 +30,7 @@ export function edgeAt(apiUrl: string, apiKey: string, platform: Platform): Edge
       const ahead = Date.parse(reply.header("Date") ?? "") - now();
       skewMs = Math.abs(ahead) > TOLERATED_SKEW_MS ? ahead : 0;
       const answer = fromJson<Envelope>(reply.body);
-      if (answer?.success) return answer.data;
+      if (answer?.data) return answer.data;
       const { code = "unreadable", message = `${apiUrl} answered ${reply.status}.` } = answer?.error ?? {};
       throw new SendoraError(code, message, reply.status);
     },
@@ -39,16 +40,6 @@ export function edgeAt(apiUrl: string, apiKey: string, platform: Platform): Edge
 }
 
 interface Envelope {
-  success?: boolean;
-  data?: unknown;
+  data?: object;
   error?: { code?: string; message?: string };
-}
-
-/** null for nothing, and for what is no JSON. */
-export function fromJson<T>(text: string | null): T | null {
-  try {
-    return JSON.parse(text ?? "null");
-  } catch {
-    return null;
-  }
 }

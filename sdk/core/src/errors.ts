@@ -13,3 +13,18 @@ export class SendoraError extends Error {
 export function isFinal({ status }: SendoraError): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }
+
+/** What the work returns; undefined when it failed, which a developer is told. */
+export type Attempt = <T>(what: string, work: () => T) => T | undefined;
+
+/** What is not ours to get right must not stop us. */
+export function attempter(warn: (text: string, cause: unknown) => void): Attempt {
+  return (what, work) => {
+    try {
+      return work();
+    } catch (error) {
+      warn(`Failed: ${what}.`, error);
+      return undefined;
+    }
+  };
+}

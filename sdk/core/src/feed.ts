@@ -54,8 +54,8 @@ export function createFeed(
   let listed: (Message | Skipped)[] = [];
   let etag: string | undefined;
   let asking: Promise<Answer> | null = null;
-  /** Counts persons: an answer about an earlier one is of no use. */
-  let era = 0;
+  /** An answer about an earlier one is of no use. */
+  let personNumber = 0;
   let askedMs = 0;
   let failures = 0;
   let floorMs = SHORTEST_WAIT_MS;
@@ -66,19 +66,19 @@ export function createFeed(
   }
 
   async function ask(): Promise<Answer> {
-    const asked = era;
+    const asked = personNumber;
     askedMs = now();
     next.clear();
     try {
       const wire = await edge.ask("in-app-messages/fetch", { ...person(), etag });
-      if (asked === era) return take(wire as Wire);
+      if (asked === personNumber) return take(wire as Wire);
     } catch (error) {
-      if (asked === era) {
+      if (asked === personNumber) {
         fail(error as SendoraError);
         throw error;
       }
     } finally {
-      if (asked === era) asking = null;
+      if (asked === personNumber) asking = null;
     }
     // Somebody else uses the app now.
     return fetch();
@@ -87,7 +87,7 @@ export function createFeed(
   function take({ messages, revision, validUntil, degraded = false, etag: latestEtag }: Wire): Answer {
     failures = 0;
     etag = latestEtag;
-    if (messages) listed = messages.map(readMessage);
+    if (Array.isArray(messages)) listed = messages.map(readMessage);
     const latestAnswer = { messages: listed.filter((each) => "body" in each), revision, validUntil, degraded };
     answer = latestAnswer;
     waitForChange(latestAnswer);
@@ -122,7 +122,7 @@ export function createFeed(
     fetch,
     freshen,
     forget() {
-      era++;
+      personNumber++;
       answer = asking = null;
       listed = [];
       etag = undefined;

@@ -1,7 +1,10 @@
 /** What an author wrote, as the edge gives it. Fields that this SDK does not know are carried along. */
 
-export type MessageType = "banner" | "modal" | "slideout" | "tooltip";
-export type Position = "top" | "bottom" | "center";
+export const TYPES = ["banner", "modal", "slideout", "tooltip"] as const;
+export const POSITIONS = ["top", "bottom", "center"] as const;
+
+export type MessageType = (typeof TYPES)[number];
+export type Position = (typeof POSITIONS)[number];
 export type Theme = "light" | "dark" | "auto";
 
 export interface Content {

@@ -3,8 +3,9 @@
  * only when the edge has acknowledged or refused it. So whatever ends the app, an event arrives, and counts once.
  */
 
-import { type Edge, fromJson } from "./edge.ts";
+import type { Edge } from "./edge.ts";
 import { isFinal, type SendoraError } from "./errors.ts";
+import { fromJson } from "./json.ts";
 import type { Platform } from "./platform.ts";
 import { retryMs, timer } from "./timing.ts";
 
@@ -78,7 +79,7 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: () =>
     lastMs = Math.max(atMs, lastMs + 1);
     const key = PREFIX + lastMs.toString(16).padStart(12, "0") + platform.randomHex(10);
     const text = JSON.stringify({ ...event, atMs });
-    for (const oldest of waiting().slice(0, 1 - MOST_WAITING)) remove(oldest, "outbox_full");
+    for (const oldKey of waiting().slice(0, 1 - MOST_WAITING)) remove(oldKey, "outbox_full");
     storage.set(key, text);
     mine.add(key);
     if (!next.isSet()) next.set(GATHERED_MS);
@@ -98,17 +99,17 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: () =>
   }
 
   async function sendAll(): Promise<void> {
-    for (let batch = oldest(waiting()); isOpen && batch.size && !next.isSet(); batch = oldest(waiting())) {
+    for (let batch = batchOf(waiting()); isOpen && batch.size && !next.isSet(); batch = batchOf(waiting())) {
       const keys = [...batch.keys()];
       await edge
         .ask(PATH, { events: [...batch.values()] })
-        .then((data) => accept(keys, data as Acknowledgement | null))
+        .then((data) => accept(keys, data as Acknowledgement))
         .catch((error) => fail(keys, error));
     }
   }
 
   /** As many as fit into a request, by their keys, as they are sent. */
-  function oldest(keys: string[]): Map<string, object> {
+  function batchOf(keys: string[]): Map<string, object> {
     const batch = new Map<string, object>();
     for (const key of keys.slice(0, mostInBatch)) {
       const { atMs = -1, ...event } = fromJson<Partial<StoredEvent>>(storage.get(key)) ?? {};
@@ -125,27 +126,27 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: () =>
     return batch;
   }
 
-  function accept(keys: string[], data: Acknowledgement | null): void {
+  function accept(keys: string[], { rejected }: Acknowledgement): void {
     failures = 0;
-    const rejected = data?.rejected ?? [];
-    const codes = new Map(rejected.map(({ index, code }) => [keys[index], code]));
+    const codes = new Map(rejected?.map(({ index, code }) => [keys[index], code]));
     // From the answer it is known what time it is.
     const isAhead = edge.serverMs() < now();
     for (const key of keys) {
       if (isAhead && codes.get(key) === IN_FUTURE) next.set(retryMs(0));
       else remove(key, codes.get(key));
     }
-    if (rejected[0]) warn(`Event refused: ${rejected[0].message}`);
+    if (rejected?.[0]) warn(`Event refused: ${rejected[0].message}`);
     acknowledged();
   }
 
   function fail(keys: string[], error: SendoraError): void {
     if (error.status === 413 && keys.length > 1) {
       mostInBatch = Math.ceil(keys.length / 2);
-    } else if (isFinal(error)) {
+    } else if (isFinal(error) && error.status !== 401) {
       for (const key of keys) remove(key, error.code);
       warn(`Events refused: ${error.message}`);
     } else {
+      // A key that was revoked, too: the next one of this org delivers what waits.
       next.set(retryMs(failures++));
     }
   }
@@ -168,7 +169,7 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: () =>
       next.clear();
     },
     leave() {
-      const batch = oldest(waiting().filter((key) => mine.has(key)));
+      const batch = batchOf(waiting().filter((key) => mine.has(key)));
       if (isOpen && !sending && batch.size) edge.beacon(PATH, { events: [...batch.values()] });
     },
     clear() {
@@ -179,5 +180,5 @@ export function createOutbox(platform: Platform, edge: Edge, acknowledged: () =>
 }
 
 interface Acknowledgement {
-  rejected?: { index: number; code: string; message: string }[];
+  rejected?: null | { index: number; code: string; message: string }[];
 }

@@ -2,9 +2,7 @@
 
 import { NOT_SEEN, withheld } from "./caps.ts";
 import { isKnown } from "./conditions.ts";
-import type { Condition, Message } from "./message.ts";
-
-const TYPES = ["banner", "modal", "slideout", "tooltip"];
+import { type Condition, type Message, TYPES } from "./message.ts";
 
 /** `id`: empty where there is none. */
 export interface Skipped {

@@ -8,7 +8,7 @@ import type { Message } from "./message.ts";
  */
 export interface Handlers {
   /** It is in sight for the first time. Calls after the first change nothing. */
-  shown(): void;
+  seen(): void;
   /** Somebody followed its call to action. False: the app took care of it, so the link must not be followed. */
   clicked(): boolean;
   /** Somebody closed it. */

@@ -1,7 +1,7 @@
 /** What was done with messages on this device, so that caps count at once, also offline and in other tabs. */
 
 import { NOT_SEEN, type Seen } from "./caps.ts";
-import { fromJson } from "./edge.ts";
+import { fromJson } from "./json.ts";
 import type { Storage } from "./platform.ts";
 
 export type Action = "impression" | "click" | "dismissal";

@@ -1,100 +1,17 @@
-/** The SDK's face: what an app calls. */
+/** The SDK: whose it is, what they agreed to, and which part does what when. */
 
+import type { Explanation, Options, Sendora } from "./api.ts";
 import type { Properties } from "./decide.ts";
-import { edgeAt, fromJson } from "./edge.ts";
-import { SendoraError } from "./errors.ts";
+import { createDrawing } from "./drawing.ts";
+import { edgeAt } from "./edge.ts";
+import { attempter, SendoraError } from "./errors.ts";
 import { type Answer, createFeed } from "./feed.ts";
-import type { Message } from "./message.ts";
-import { createOutbox, type Delivery, IDENTIFIED } from "./outbox.ts";
+import { fromJson } from "./json.ts";
+import { createOutbox, IDENTIFIED } from "./outbox.ts";
 import type { Platform } from "./platform.ts";
-import type { Skipped } from "./read.ts";
-import type { Render, View } from "./render.ts";
+import type { Render } from "./render.ts";
 import { type Action, seenLog } from "./seen.ts";
-import { type Act, createStage, type Reason } from "./stage.ts";
-
-export interface Options {
-  /** A public key, `pk_…`. */
-  apiKey: string;
-  /** Where the edge is: https, or http on this machine. */
-  apiUrl: string;
-  /** The app draws messages itself: nothing is rendered. */
-  headless?: boolean;
-  /** false: nothing is stored or sent before `consent.grant()`. */
-  consent?: boolean;
-}
-
-/** What somebody did with a message. `url`: where its call to action leads. */
-export interface DisplayAction {
-  type: "click" | "dismissal";
-  message: Message;
-  url: string | null;
-}
-
-/** Why a message is or is not in sight; codes in docs/sdk.md. `not_listed`: the edge does not give it to this person. */
-export interface Explanation {
-  id: string;
-  shown: boolean;
-  reason: Reason | Skipped["reason"] | "not_listed" | null;
-}
-
-type Callback<T> = (value: T) => unknown;
-type Unsubscribe = () => void;
-
-/** Actions settle when they are stored; they are sent soon after, and count once. */
-export interface Sendora {
-  /** Says who uses the app, and what is known of them. Another user than before begins anew, as after `reset`. */
-  identify(userId: string, traits?: Properties, options?: { identityToken?: string }): void;
-  /** Something happened: it is counted, and messages that wait for it show. */
-  track(type: string, properties?: Properties): void;
-  /** Somebody is at another screen of the app. */
-  screen(name: string): void;
-  /** Somebody else uses the app from now on: a new visitor. What waits to be sent still is. */
-  reset(): void;
-  /** Sends what waits, now. */
-  flush(): Promise<Delivery>;
-  /** How many events wait to be sent, and how many never will be, by reason. */
-  delivery(): Delivery;
-  /** Ends everything; what waits is sent now or, failing that, by the next `init`. */
-  destroy(): void;
-  consent: {
-    /** Begins to store and send, with what was asked meanwhile. */
-    grant(): void;
-    /** Ends it, and forgets what this device knows of the person, events that were not sent included. */
-    revoke(): void;
-  };
-  inApp: {
-    /** The messages that the present person may get, highest rank first. Rejects with SendoraError. */
-    fetch(): Promise<Answer>;
-    trackImpression(id: string): Promise<void>;
-    trackClick(id: string): Promise<void>;
-  };
-  messages: {
-    fetchActive(): Promise<Message[]>;
-    recordImpression(id: string): Promise<void>;
-    recordClick(id: string): Promise<void>;
-    /** From now on messages show when their triggers say so. */
-    start(): void;
-    /** Takes away what is shown, without counting it as dismissed, and shows nothing more. */
-    stop(): void;
-    /** Nothing new shows; what is shown stays. */
-    pause(): void;
-    /** What became due meanwhile shows. */
-    resume(): void;
-    /**
-     * Before a message shows. Who returns false or a function draws it, and reports by `recordImpression`,
-     * `recordClick`, `dismiss`; the function is called when it has to go.
-     */
-    onDisplay(callback: Callback<Message>): Unsubscribe;
-    /** At a click or dismissal; who returns false for a click takes care of its link. */
-    onAction(callback: Callback<DisplayAction>): Unsubscribe;
-    /** Shows a message whatever its trigger says. False: its slot is taken, or its cap or window forbids it. */
-    show(id: string): boolean;
-    /** Closes a message as somebody would. */
-    dismiss(id: string): Promise<void>;
-    explain(): Explanation[];
-    explain(id: string): Explanation;
-  };
-}
+import { createStage } from "./stage.ts";
 
 /** `anonymousId`: of this device's making. */
 interface Person {
@@ -116,21 +33,21 @@ const EVENTS: Record<Action, string> = {
 /** Raises SendoraError. `render` null: the app draws. */
 export function createSendora(options: Options, platform: Platform, render: Render | null): Sendora {
   check(options);
-  const { storage, warn } = platform;
+  const { storage } = platform;
+  const attempt = attempter(platform.warn);
+  const { draw, onDisplay, onAction } = createDrawing(options.headless ? null : render, attempt);
   const edge = edgeAt(options.apiUrl, options.apiKey, platform);
   const outbox = createOutbox(platform, edge, acknowledged);
   const seen = seenLog(storage);
   const feed = createFeed(platform, edge, asks, isLooking, taken);
   const stage = createStage(platform, {
     nowMs: edge.serverMs,
-    place: () => ({ url: platform.url(), screen }),
+    whereabouts: () => ({ url: platform.url(), screen }),
     isLit: () => isLooking() && !isPaused,
     seen: (id) => seen.of(id, countedMs),
     draw,
     record,
   });
-  const onDisplay = new Set<Callback<Message>>();
-  const onAction = new Set<Callback<DisplayAction>>();
   /** What was asked before consent, in order. */
   const held: (() => void)[] = [];
   /** null: without consent there is nobody. */
@@ -162,6 +79,8 @@ export function createSendora(options: Options, platform: Platform, render: Rend
     return { ...person, traits };
   }
 
+  const newId = () => platform.randomHex(16);
+
   function isLooking(): boolean {
     return isStarted && person !== null && platform.isVisible();
   }
@@ -179,7 +98,6 @@ export function createSendora(options: Options, platform: Platform, render: Rend
 
   function forget(): void {
     traits = undefined;
-    feed.forget();
     // The app is told, and may report something.
     stage.clear();
     seen.clear();
@@ -187,14 +105,14 @@ export function createSendora(options: Options, platform: Platform, render: Rend
 
   function reset(): void {
     forget();
-    become({ anonymousId: platform.randomHex(16) });
+    become({ anonymousId: newId() });
     wakeUp();
   }
 
   function grant(): void {
     if (person) return;
     const stored = fromJson<Person>(storage.get(PERSON));
-    become(stored?.anonymousId ? stored : { anonymousId: platform.randomHex(16) });
+    become(stored?.anonymousId ? stored : { anonymousId: newId() });
     outbox.open();
     for (const run of held.splice(0)) run();
     wakeUp();
@@ -202,6 +120,7 @@ export function createSendora(options: Options, platform: Platform, render: Rend
 
   function revoke(): void {
     outbox.close();
+    feed.forget();
     forget();
     outbox.clear();
     storage.remove(PERSON);
@@ -238,7 +157,8 @@ export function createSendora(options: Options, platform: Platform, render: Rend
   }
 
   /** As the edge will see them: dates are texts there. What is no JSON at all is left out. */
-  const asSent = (given: Properties): Properties => attempt(() => JSON.parse(JSON.stringify(given))) ?? {};
+  const asSent = (given: Properties): Properties =>
+    attempt("properties", () => JSON.parse(JSON.stringify(given))) ?? {};
 
   function record(action: Action, messageId: string): void {
     seen.add(messageId, action, edge.serverMs());
@@ -261,57 +181,33 @@ export function createSendora(options: Options, platform: Platform, render: Rend
 
   function taken({ messages, degraded }: Answer): void {
     if (!isStarted) return;
-    if (!degraded) countedMs = edge.serverMs(askedMs) - KNOWN_EVERYWHERE_MS;
-    stage.give(messages, !degraded);
-  }
-
-  function draw(message: Message, act: Act): View | null {
-    const answers = tell(onDisplay, message);
-    const removers = answers.filter((answer): answer is () => void => typeof answer === "function");
-    if (!render || options.headless || removers.length || answers.includes(false)) {
-      return { remove: () => removers.forEach(attempt) };
-    }
-    const end = (type: DisplayAction["type"], url: string | null) =>
-      !act(type) || !tell(onAction, { type, message, url }).includes(false);
-    const handlers = {
-      shown: () => act("impression"),
-      clicked: () => end("click", message.cta?.url ?? null),
-      dismissed: () => end("dismissal", null),
-    };
-    return attempt(() => render(message, handlers)) ?? null;
-  }
-
-  /** What they return. */
-  const tell = <T>(callbacks: Set<Callback<T>>, value: T) =>
-    [...callbacks].map((callback) => attempt(() => callback(value)));
-
-  /** What is not ours to get right must not stop us. */
-  function attempt<T>(work: () => T): T | undefined {
-    try {
-      return work();
-    } catch (error) {
-      warn("Failed:", error);
-      return undefined;
-    }
+    const knownMs = edge.serverMs(askedMs);
+    if (!degraded) countedMs = knownMs - KNOWN_EVERYWHERE_MS;
+    stage.give(messages, !degraded, knownMs);
   }
 
   function explain(): Explanation[];
   function explain(id: string): Explanation;
   function explain(id?: string): Explanation | Explanation[] {
-    const all = feed.listed().map((each) => explanation(each.id, "body" in each ? stage.reason(each) : each.reason));
+    const known = new Map([...stage.messages(), ...feed.listed()].map((each) => [each.id, each]));
+    const all = [...known.values()].map((each) =>
+      explanation(each.id, "body" in each ? stage.reason(each) : each.reason),
+    );
     return id ? (all.find((each) => each.id === id) ?? explanation(id, "not_listed")) : all;
   }
 
   if (options.consent ?? true) grant();
 
   return {
-    identify(userId, values = {}, given) {
-      const identityToken = given?.identityToken;
+    identify(userId, given = {}, also) {
+      const values = asSent(given);
+      const identityToken = also?.identityToken;
       whenGranted(() => {
-        if ((person?.userId ?? userId) !== userId) reset();
-        become({ anonymousId: person!.anonymousId, userId, identityToken });
-        traits = { ...traits, ...asSent(values) };
-        send(IDENTIFIED, asSent(values));
+        const isOther = (person!.userId ?? userId) !== userId;
+        if (isOther) forget();
+        become({ anonymousId: isOther ? newId() : person!.anonymousId, userId, identityToken });
+        traits = { ...traits, ...values };
+        send(IDENTIFIED, values);
         wakeUp();
       });
     },
@@ -344,8 +240,8 @@ export function createSendora(options: Options, platform: Platform, render: Rend
         isPaused = false;
         stage.settle();
       },
-      onDisplay: (callback) => subscribe(onDisplay, callback),
-      onAction: (callback) => subscribe(onAction, callback),
+      onDisplay,
+      onAction,
       show: stage.show,
       dismiss: dismissal,
       explain,
@@ -354,11 +250,6 @@ export function createSendora(options: Options, platform: Platform, render: Rend
 }
 
 const explanation = (id: string, reason: Explanation["reason"]): Explanation => ({ id, shown: !reason, reason });
-
-function subscribe<T>(callbacks: Set<T>, callback: T): Unsubscribe {
-  callbacks.add(callback);
-  return () => void callbacks.delete(callback);
-}
 
 function check({ apiKey, apiUrl }: Options): void {
   if (!/^pk_/.test(apiKey)) {

@@ -1,7 +1,16 @@
 /** Which messages are on the screen: triggers, delays, one message a slot. */
 
 import type { Seen } from "./caps.ts";
-import { fits, hasEnded, misplaced, type Occasion, type Place, type Verdict, verdict, winners } from "./decide.ts";
+import {
+  fits,
+  hasEnded,
+  misplaced,
+  type Occasion,
+  type Verdict,
+  verdict,
+  type Whereabouts,
+  winners,
+} from "./decide.ts";
 import type { Message } from "./message.ts";
 import type { Platform } from "./platform.ts";
 import type { View } from "./render.ts";
@@ -11,7 +20,7 @@ import { timer } from "./timing.ts";
 /** What the stage asks and tells. */
 export interface Backstage {
   nowMs(): number;
-  place(): Place;
+  whereabouts(): Whereabouts;
   /** Whether anything new may show now. */
   isLit(): boolean;
   seen(messageId: string): Seen;
@@ -27,8 +36,11 @@ export type Act = (action: Action) => boolean;
 export type Reason = Verdict | "on_hold" | "closed" | "delayed" | "outranked" | "not_in_sight";
 
 export interface Stage {
-  /** The messages that the present person may get, in their order of rank. `isWhole` false: some may be missing. */
-  give(messages: Message[], isWhole: boolean): void;
+  /**
+   * The messages that the present person may get, in their order of rank. `isWhole` false: some may be missing.
+   * `countedMs`: impressions up to then are counted in.
+   */
+  give(messages: Message[], isWhole: boolean, countedMs: number): void;
   /** Something happened; null: somebody came to another place. */
   fire(event: Occasion | null): void;
   /** Shows a message whatever its trigger says. False: its slot is taken, or its cap or window forbids it. */
@@ -39,6 +51,8 @@ export interface Stage {
   act(id: string, action: Action): boolean;
   /** Nothing stays on the screen, and nothing that fired is remembered. */
   clear(): void;
+  /** What is on the screen. */
+  messages(): Message[];
   /** null: it is in sight. */
   reason(message: Message): Reason | null;
 }
@@ -47,12 +61,16 @@ export interface Stage {
 interface Shown {
   message: Message;
   view: View | null;
-  wasSeen: boolean;
+  /** When it came in sight; Infinity: not yet. */
+  seenMs: number;
+  /** It was given again with its impression counted in, so that one did not use up its cap. */
+  isCounted: boolean;
 }
 
 const MOST_EARLY = 20;
+const NOT_BEFORE = { seenMs: Infinity, isCounted: false };
 
-export function createStage(platform: Platform, { nowMs, place, isLit, seen, draw, record }: Backstage): Stage {
+export function createStage(platform: Platform, { nowMs, whereabouts, isLit, seen, draw, record }: Backstage): Stage {
   const wake = timer(platform, settle);
   /** null: nobody knows yet. */
   let given: Message[] | null = null;
@@ -67,21 +85,21 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
   const isShown = (each: Shown) => shown.get(each.message.slot) === each;
   const find = (id: string) => onScreen().find(({ message }) => message.id === id);
 
-  function give(messages: Message[], isWhole: boolean): void {
+  function give(messages: Message[], isWhole: boolean, countedMs: number): void {
     given = messages;
     const ids = given.map(({ id }) => id);
     for (const id of fired.keys()) if (isWhole && !ids.includes(id)) fired.delete(id);
-    for (const each of onScreen()) reconcile(each, isWhole);
+    for (const each of onScreen()) reconcile(each, isWhole, countedMs);
     fire(null);
     for (const event of early.splice(0)) fire(event);
   }
 
   function fire(event: Occasion | null): void {
     if (!given && event) early = [...early, event].slice(-MOST_EARLY);
-    for (const each of onScreen()) if (misplaced(each.message, place())) hide(each);
+    for (const each of onScreen()) if (misplaced(each.message, whereabouts())) hide(each);
     for (const message of given ?? []) {
       const { id } = message;
-      if (misplaced(message, place())) fired.delete(id);
+      if (misplaced(message, whereabouts())) fired.delete(id);
       else if (fits(message, event) && !fired.has(id) && !find(id)) {
         fired.set(id, nowMs() + (message.trigger?.delaySeconds ?? 0) * 1000);
       }
@@ -93,7 +111,7 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     for (const each of onScreen()) if (hasEnded(each.message, nowMs())) hide(each);
     // One after the other: the app is told of each, and may do anything.
     while (isLit()) {
-      const [message] = winners((given ?? []).filter(isDue), shown.keys());
+      const [message] = winners((given ?? []).filter(isStillDue), shown.keys());
       if (!message) break;
       display(message);
     }
@@ -102,20 +120,20 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     if (nextMs < Infinity) wake.set(nextMs - nowMs());
   }
 
-  /** Looks at everything again once the delay has ended. */
-  function isDue(message: Message): boolean {
+  /** Looks at everything again once the delay has ended. An event that comes to nothing then is over. */
+  function isStillDue(message: Message): boolean {
     if (!(fired.get(message.id)! <= nowMs())) return false;
     const isFit = !unfit(message, true);
-    if (!isFit) fired.delete(message.id);
+    if (!isFit && message.trigger?.eventType) fired.delete(message.id);
     return isFit;
   }
 
   function unfit(message: Message, hasFired: boolean): Verdict | null {
-    return verdict(message, place(), hasFired ? "any" : null, seen(message.id), nowMs());
+    return verdict(message, whereabouts(), hasFired ? "any" : null, seen(message.id), nowMs());
   }
 
-  function display(message: Message, wasSeen = false): void {
-    const each: Shown = { message, view: null, wasSeen };
+  function display(message: Message, { seenMs, isCounted } = NOT_BEFORE): void {
+    const each: Shown = { message, view: null, seenMs, isCounted };
     fired.delete(message.id);
     shown.set(message.slot, each);
     each.view = draw(message, (action) => perform(each, action));
@@ -125,9 +143,9 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
 
   function perform(each: Shown, action: Action): boolean {
     if (!isShown(each)) return false;
-    const { message, wasSeen } = each;
-    if (action !== "impression" || !wasSeen) record(action, message.id);
-    each.wasSeen = true;
+    const { message, seenMs } = each;
+    if (action !== "impression" || seenMs === Infinity) record(action, message.id);
+    each.seenMs = Math.min(seenMs, nowMs());
     if (action !== "impression") {
       hide(each);
       if (!message.trigger?.eventType) fired.set(message.id, Infinity);
@@ -141,16 +159,18 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
     each.view?.remove();
   }
 
-  /** What is shown and not given again was paused or has ended, unless its own impression has used up its cap. */
-  function reconcile(each: Shown, isWhole: boolean): void {
-    const { message, wasSeen } = each;
+  /** What is shown and not given again was paused or has ended, unless its own impression may have used up its cap. */
+  function reconcile(each: Shown, isWhole: boolean, countedMs: number): void {
+    const { message, seenMs, isCounted } = each;
     const latest = given?.find(({ id }) => id === message.id);
     if (!latest) {
-      if (isWhole && !(wasSeen && message.frequencyCap)) hide(each);
-    } else if (latest.version !== message.version) {
-      hide(each);
-      if (!shown.has(latest.slot)) display(latest, wasSeen);
+      if (isWhole && !(message.frequencyCap && seenMs < Infinity && !isCounted)) hide(each);
+      return;
     }
+    each.isCounted ||= seenMs <= countedMs;
+    if (latest.version === message.version) return;
+    hide(each);
+    if (!shown.has(latest.slot)) display(latest, each);
   }
 
   return {
@@ -176,9 +196,10 @@ export function createStage(platform: Platform, { nowMs, place, isLit, seen, dra
       fired.clear();
       wake.clear();
     },
+    messages: () => onScreen().map(({ message }) => message),
     reason(message) {
       const each = find(message.id);
-      if (each) return each.wasSeen ? null : "not_in_sight";
+      if (each) return each.seenMs < Infinity ? null : "not_in_sight";
       const dueMs = fired.get(message.id);
       const why = unfit(message, dueMs !== undefined);
       if (why) return why;

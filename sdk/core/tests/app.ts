@@ -1,8 +1,9 @@
 /** An app with the SDK in it, on a device of the test's own. */
 
+import type { Options, Sendora } from "../src/api.ts";
 import type { Message } from "../src/message.ts";
 import type { Handlers } from "../src/render.ts";
-import { createSendora, type Options, type Sendora } from "../src/sendora.ts";
+import { createSendora } from "../src/sendora.ts";
 import { Device, type Instance } from "./device.ts";
 
 export function message(id: string, fields: object = {}): Message {
@@ -73,7 +74,7 @@ export class App {
     if (id === this.fails) throw new Error("the renderer's own");
     this.screen.set(id, handlers);
     this.bodies.push(body);
-    if (this.isInSight) this.device.after(0, handlers.shown);
+    if (this.isInSight) this.device.after(0, handlers.seen);
     return { remove: () => void this.screen.delete(id) };
   }
 }

@@ -73,21 +73,40 @@ test("what the edge refuses is dropped and counted by its code", async () => {
   await device.pass(2_000);
   assert.equal(device.edge.ledger.size, 2);
   assert.deepEqual(outbox.delivery(), { waiting: 0, dropped: { invalid_event: 1 } });
-  device.edge.status = 401;
+  device.edge.status = 400;
   outbox.add(event(4));
   await device.pass(2_000);
   assert.deepEqual(outbox.delivery(), { waiting: 0, dropped: { invalid_event: 1, refused: 1 } });
   assert.equal(instance.warnings.length, 2);
 });
 
-test("an answer that says nothing of the events is taken for one that took them", async () => {
-  for (const data of [null, undefined, { rejected: null }]) {
-    const { device, instance } = start();
-    const outbox = outboxOf(instance, { status: 200, body: JSON.stringify({ success: true, data }) });
+test("only an answer that says what became of the events acknowledges them", async () => {
+  const { device, instance } = start();
+  const success = (data: unknown) => ({ status: 200, body: JSON.stringify({ success: true, data }) });
+  for (const data of [null, undefined]) {
+    const outbox = outboxOf(instance, success(data));
     outbox.add(event(1));
     await device.pass(10_000);
-    assert.deepEqual(outbox.delivery(), { waiting: 0, dropped: {} });
+    assert.equal(outbox.delivery().waiting, 1);
+    outbox.clear();
   }
+  const outbox = outboxOf(instance, success({ rejected: null }));
+  outbox.add(event(1));
+  await device.pass(10_000);
+  assert.deepEqual(outbox.delivery(), { waiting: 0, dropped: {} });
+});
+
+test("a key that was revoked keeps events for the next key of the org", async () => {
+  const { device, instance, outbox } = start();
+  device.edge.status = 401;
+  outbox.add(event(1));
+  await device.pass(60_000);
+  assert.deepEqual(outbox.delivery(), { waiting: 1, dropped: {} });
+  instance.kill();
+  device.edge.status = null;
+  outboxOf(device.open());
+  await device.pass(1_000);
+  assert.equal(device.edge.ledger.size, 1);
 });
 
 test("of more events than fit the oldest are dropped, and counted", () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Sendora } from "../src/sendora.ts";
+import type { Sendora } from "../src/api.ts";
 import { App, message } from "./app.ts";
 
 const ONCE = { trigger: { eventType: "e" }, frequencyCap: { maxImpressions: 1 } };

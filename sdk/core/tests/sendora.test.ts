@@ -18,7 +18,7 @@ test("a message shows after one request, and its impression counts once", async 
   const app = await begin([message("a")]);
   assert.deepEqual(app.shown, ["a"]);
   assert.equal(app.device.edge.requests.length, 1);
-  app.screen.get("a")!.shown();
+  app.screen.get("a")!.seen();
   await app.sendora.messages.recordImpression("a");
   await app.device.pass(5_000);
   assert.deepEqual(app.device.edge.types(), ["in_app.impression"]);

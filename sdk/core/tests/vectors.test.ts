@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { NOT_SEEN, type Seen } from "../src/caps.ts";
 import { holds as conditionHolds } from "../src/conditions.ts";
-import { type Occasion, type Place, type Properties, verdict, winners } from "../src/decide.ts";
+import { type Occasion, type Properties, verdict, type Whereabouts, winners } from "../src/decide.ts";
 import type { Message, Pattern } from "../src/message.ts";
 import { readMessage } from "../src/read.ts";
 
@@ -16,7 +16,7 @@ interface DecisionCase {
   name: string;
   now?: string;
   messages: Shared[];
-  place?: Partial<Place>;
+  place?: Partial<Whereabouts>;
   event?: { type: string; properties?: Properties } | null;
   seen?: Record<string, Partial<Omit<Seen, "recentMs">> & { recent?: string[] }>;
   expect: Answers;

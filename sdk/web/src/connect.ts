@@ -5,6 +5,6 @@ import { browserPlatform } from "./platform.ts";
 const ORG = /^pk_[a-z]+_\w{22}/;
 
 export function connect(options: Options, render: Render | null): Sendora {
-  const [org] = ORG.exec(options.apiKey) ?? [];
+  const [org] = ORG.exec(options.apiKey) ?? [options.apiKey];
   return createSendora(options, browserPlatform(`sendora:${org}`), render);
 }

@@ -3,7 +3,8 @@
 import type { Options, Sendora } from "@sendora/core";
 import { connect } from "./connect.ts";
 
-export * from "@sendora/core";
+export type * from "@sendora/core";
+export { SendoraError } from "@sendora/core";
 
 export const SendoraCloud = {
   /** Raises SendoraError for a secret key, or an edge that is not reached over https. */

@@ -4,7 +4,8 @@ import type { Options, Sendora } from "@sendora/core";
 import { connect } from "./connect.ts";
 import { render } from "./render/render.ts";
 
-export * from "@sendora/core";
+export type * from "@sendora/core";
+export { SendoraError } from "@sendora/core";
 
 export const SendoraCloud = {
   /** Raises SendoraError for a secret key, or an edge that is not reached over https. */

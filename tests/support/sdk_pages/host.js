@@ -23,7 +23,7 @@ window.show = (raw) => {
     if (report(outcome)) window.hide(id);
   };
   const view = render(message, {
-    shown: () => report("shown"),
+    seen: () => report("shown"),
     clicked: () => {
       end("clicked");
       return window.follows;

@@ -1,8 +1,7 @@
 /** What an author chose, made safe: places, themes, colours and addresses. Pure. */
 
-import type { Appearance, Position } from "@sendora/core";
+import { type Appearance, POSITIONS, type Position } from "@sendora/core";
 
-const POSITIONS: readonly string[] = ["top", "center", "bottom"];
 const COLOUR = /^#([\da-f]{3}){1,2}$/i;
 const LINK = /^https:|^mailto:|^tel:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:|\/|$)/;
 

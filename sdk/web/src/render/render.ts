@@ -7,7 +7,7 @@ import { createLayer, type Layer } from "./layer.ts";
 import { openModal } from "./modal.ts";
 import panelCss from "./panel.css";
 import { createPanel, isDismissible } from "./panel.ts";
-import { whenSeen } from "./seen.ts";
+import { whenInSight } from "./sight.ts";
 import { followAnchor } from "./tooltip.ts";
 import typesCss from "./types.css";
 
@@ -32,7 +32,7 @@ function show(message: Message, handlers: Handlers, layer: Layer): View {
   });
   styledRoot(host, panelCss + typesCss).append(panel);
 
-  const cleanUps = [whenSeen(panel, onSeen)];
+  const cleanUps = [whenInSight(panel, onSeen)];
   if (type === "modal") {
     // Some single-page apps replace the body.
     document.documentElement.append(host);
@@ -47,7 +47,7 @@ function show(message: Message, handlers: Handlers, layer: Layer): View {
     makeScrollable(panel.querySelector<HTMLElement>(".text")!);
     // The browser reads out a modal by itself.
     if (type !== "modal") layer.announce([message.title, message.body].filter(Boolean).join(". "));
-    handlers.shown();
+    handlers.seen();
   }
 
   return {

@@ -1,5 +1,5 @@
 /** Calls `seen` once, when the element first stands in the viewport of a page that somebody looks at. */
-export function whenSeen(element: HTMLElement, seen: () => void): () => void {
+export function whenInSight(element: HTMLElement, seen: () => void): () => void {
   const observer = new IntersectionObserver((entries) => {
     if (document.hidden || !entries.some(({ isIntersecting }) => isIntersecting)) return;
     stop();
