@@ -14,11 +14,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.support.browser import axe_violations
 from tests.support.polling import eventually
 from tests.support.processes import Process, Processes
 from wire.rules import parse_rule
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 
 
 @dataclass(slots=True)
@@ -31,6 +33,11 @@ class Demo:
         answer = httpx.get(url, headers={"X-API-Key": self.ready["secretKey"]})
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
+
+    def patch(self, message: dict[str, Any], changes: dict[str, Any]) -> None:
+        url = f"{self.ready['admin']}/api/v1/orgs/{self.ready['orgId']}/in-app-messages/{message['id']}"
+        answer = httpx.patch(url, json=changes, headers={"X-API-Key": self.ready["secretKey"]})
+        assert answer.status_code == 200, answer.text
 
     def message(self, name: str) -> dict[str, Any]:
         items: list[dict[str, Any]] = self.get("/in-app-messages?limit=200")["items"]
@@ -189,6 +196,50 @@ def test_the_console_says_why_a_message_shows_or_not_and_what_was_sent(page: Pag
     expect(page.get_by_test_id("delivery")).to_have_text("all sent")
 
 
+def test_axe_finds_nothing_at_any_place_and_the_keyboard_goes_the_way_of_the_eye(page: Page) -> None:
+    for width, theme in ((320, "dark"), (1280, "light")):
+        page.set_viewport_size({"width": width, "height": 900})
+        eventually(lambda: stand_as_in_the_document(page))
+        page.get_by_test_id("theme-select").select_option(theme)
+        for place in ("overview", "reports", "pricing", "checkout"):
+            page.get_by_test_id(f"nav-{place}").click()
+            assert axe_violations(page) == [], (width, place)
+
+
+def stand_as_in_the_document(page: Page) -> bool:
+    """Of product and console the one that comes first in the document is left of or above the other."""
+    first, second = (part.bounding_box() for part in page.locator("main, aside").all())
+    assert first and second
+    return first["x"] < second["x"] or first["y"] + first["height"] <= second["y"]
+
+
+def test_who_goes_elsewhere_by_keyboard_begins_at_the_product(page: Page) -> None:
+    page.get_by_test_id("nav-pricing").press("Enter")
+    page.get_by_role("link", name="Choose Pro").press("Enter")
+    expect(page.get_by_role("heading", name="One step to Pro")).to_be_visible()
+    expect(page.get_by_test_id("product")).to_be_focused()
+    page.get_by_test_id("pay-button").focus()
+    page.go_back()
+    expect(page.get_by_test_id("product")).to_be_focused()
+
+
+def test_the_command_that_is_copied_works(demo: Demo, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_test_id("copy-stats").click()
+    expect(page.get_by_role("status").filter(has_text="Copied")).to_be_visible()
+    ran = run_as_written(demo, [page.evaluate("navigator.clipboard.readText()")])
+    assert json.loads(ran.stdout)["success"] is True
+
+
+def test_an_edit_that_comes_when_the_sdk_asks_by_itself_is_in_the_console_too(demo: Demo, page: Page) -> None:
+    page.get_by_test_id("poll-toggle").uncheck()
+    expect(page.get_by_test_id("delivery")).to_have_text("all sent")
+    welcome = demo.message("Welcome")
+    demo.patch(welcome, {"content": {**welcome["content"], "title": "Hello again"}})
+    page.get_by_test_id("event-teammate-invited").click()
+    expect(page.get_by_test_id("message-row").filter(has_text="Hello again")).to_have_count(1)
+
+
 def test_a_message_posted_now_appears_on_the_open_page_and_goes_when_paused(demo: Demo, page: Page) -> None:
     url = f"{demo.ready['admin']}/api/v1/orgs/{demo.ready['orgId']}/in-app-messages"
     headers = {"X-API-Key": demo.ready["secretKey"]}
@@ -200,5 +251,5 @@ def test_a_message_posted_now_appears_on_the_open_page_and_goes_when_paused(demo
     }
     message = httpx.post(url, json=body, headers=headers).json()["data"]
     expect(rendered(page, message).get_by_test_id("inapp-body")).to_have_text("Hello from the test", timeout=15_000)
-    httpx.patch(f"{url}/{message['id']}", json={"active": False}, headers=headers)
+    demo.patch(message, {"active": False})
     expect(rendered(page, message)).to_have_count(0, timeout=15_000)

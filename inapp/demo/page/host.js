@@ -6,6 +6,7 @@ import { startPlaces } from "./places.js";
 
 const ASK_MS = 5_000;
 const LOOK_MS = 500;
+const COPIED_MS = 3_000;
 const ANONYMOUS = "";
 
 const config = await (await fetch("/config.json")).json();
@@ -81,12 +82,30 @@ function submitEvent(event) {
   }
 }
 
+// The keyboard meets console and product in the order in which the style sheet shows them.
+function orderByWidth() {
+  const wide = matchMedia("(width >= 1000px)");
+  const place = () => byId("product")[wide.matches ? "before" : "after"](byId("console"));
+  wide.addEventListener("change", place);
+  place();
+}
+
 function showConfig() {
   const options = config.users.map(({ userId, label }) => element("option", { value: userId, textContent: label }));
   byId("customer-select").append(...options, element("option", { value: ANONYMOUS, textContent: "Anonymous visitor" }));
   const stats = `${config.adminUrl}/api/v1/orgs/${config.orgId}/in-app-messages/stats`;
-  byId("stats-curl").textContent = `curl ${stats} \\\n  -H "X-API-Key: $SECRET_KEY"`;
+  byId("stats-curl").textContent = `curl ${stats} \\\n  -H "X-API-Key: $SECRET"`;
   byId("admin-docs").href = `${config.adminUrl}/docs`;
+}
+
+async function copyStats() {
+  const status = byId("copy-status");
+  const copying = navigator.clipboard.writeText(byId("stats-curl").textContent);
+  status.textContent = await copying.then(
+    () => "Copied",
+    () => "The browser forbids it",
+  );
+  setTimeout(() => status.replaceChildren(), COPIED_MS);
 }
 
 function listen() {
@@ -107,17 +126,22 @@ function listen() {
   });
   on("refresh-button", "click", ask);
   on("pause-toggle", "change", ({ target }) => (target.checked ? sendora.messages.pause() : sendora.messages.resume()));
-  on("copy-stats", "click", () => navigator.clipboard?.writeText(byId("stats-curl").textContent));
+  on("copy-stats", "click", copyStats);
 }
 
 function listenToMessages(follow) {
-  sendora.messages.onDisplay(({ title, body }) => log("onDisplay", title || body));
+  sendora.messages.onDisplay(({ id, version, title, body }) => {
+    log("onDisplay", title || body);
+    // It was edited, and came when the SDK asked by itself.
+    if (messages.get(id)?.version !== version) ask();
+  });
   sendora.messages.onAction(({ type, message: { title, body }, url }) => {
     log("onAction", `${type} ${title || body}`, "waiting");
     return !(type === "click" && url && follow(url));
   });
 }
 
+orderByWidth();
 showConfig();
 listen();
 become(localStorage.getItem("customer") ?? config.users[0]?.userId);

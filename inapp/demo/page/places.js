@@ -1,5 +1,7 @@
 // The page's places: going from one to another changes the address without a load.
 
+import { byId } from "./dom.js";
+
 const SCREENS = { "/": "Overview", "/reports": "Reports", "/pricing": "Pricing", "/checkout": "Checkout" };
 
 // Calls arrived(screen) at each place, the present one included. Gives follow(href): false when that leads elsewhere.
@@ -8,12 +10,17 @@ export function startPlaces(arrived) {
     showPlace(location.pathname);
     arrived(SCREENS[location.pathname]);
   };
+  const go = () => {
+    show();
+    // What had the focus may be hidden now.
+    byId("product").focus({ preventScroll: true });
+  };
   const follow = (href) => {
     const { origin, pathname, hash } = new URL(href);
     if (origin !== location.origin || hash || !(pathname in SCREENS)) return false;
     history.pushState(null, "", href);
     scrollTo(0, 0);
-    show();
+    go();
     return true;
   };
   document.addEventListener("click", (event) => {
@@ -21,7 +28,7 @@ export function startPlaces(arrived) {
     const isPlain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
     if (link && isPlain && follow(link.href)) event.preventDefault();
   });
-  addEventListener("popstate", show);
+  addEventListener("popstate", go);
   show();
   return follow;
 }
