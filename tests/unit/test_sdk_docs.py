@@ -26,7 +26,7 @@ def edge_reasons() -> set[str]:
 
 def device_reasons() -> set[str]:
     skipped = type_codes(source("read").split("interface Skipped")[1], "reason:")
-    explained = type_codes(source("sendora").split("interface Explanation")[1], "reason:")
+    explained = type_codes(source("api").split("interface Explanation")[1], "reason:")
     return type_codes(source("stage"), "type Reason =") | skipped | explained
 
 
