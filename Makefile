@@ -8,7 +8,7 @@ PAGE_SDK := inapp/demo/page/sendora.js
 
 .DELETE_ON_ERROR:
 
-.PHONY: help setup sdk demo test test-nightly bench bench-check lint format lock clean
+.PHONY: help setup sdk examples demo test test-nightly bench bench-check lint format lock clean
 
 help: ## Say what each command does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,11 @@ $(PAGE_SDK): $(SDK)
 	@cp $(SDK) $(PAGE_SDK)
 
 sdk: $(PAGE_SDK) ## Build the SDK into sdk/*/dist, and give it to the demo's page
+
+examples: $(SDK) ## Install, check and bundle the example that has something to build
+	@sdk/npm --prefix ../examples/react ci --silent
+	@sdk/npm --prefix ../examples/react run --silent check
+	@sdk/npm --prefix ../examples/react run --silent build -- --log-level=warning
 
 demo: $(PAGE_SDK) ## Run everything on this machine with a seeded org and a page that shows messages
 	@$(BIN)/inapp demo
@@ -72,5 +77,6 @@ lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
 
 clean: ## Remove .venv, caches and the demo's data
 	@test ! -x $(BIN)/inapp || $(BIN)/inapp remove --yes
-	rm -rf sdk/node_modules sdk/*/dist $(PAGE_SDK) .venv .inapp .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	rm -rf sdk/node_modules sdk/*/dist $(PAGE_SDK) examples/*/node_modules examples/react/public/dist examples/plain/sendora.js
+	rm -rf .venv .inapp .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
