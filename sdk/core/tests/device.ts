@@ -151,17 +151,17 @@ export class Instance {
 
   go(url: string): void {
     this.url = url;
-    this.tell.moved();
+    this.#listener?.moved();
   }
 
   hide(): void {
     this.isVisible = false;
-    this.tell.hidden();
+    this.#listener?.hidden();
   }
 
   show(): void {
     this.isVisible = true;
-    this.tell.awake();
+    this.#listener?.awake();
   }
 
   /** From one moment to the next nothing of it runs any more. */
@@ -185,7 +185,9 @@ export class Instance {
       url: () => this.url,
       listen: (listener) => {
         this.#listener = listener;
-        return () => {};
+        return () => {
+          this.#listener = null;
+        };
       },
       warn: (text) => void this.warnings.push(text),
     };

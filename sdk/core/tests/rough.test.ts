@@ -142,6 +142,20 @@ test("an edge that says in no known way how long its answer holds is not asked a
   }
 });
 
+test("an answer that is none is told as an error of the SDK, and messages that are no list change nothing", async () => {
+  const app = await new App().start([message("a")]);
+  app.device.edge.messages = () => null as unknown as object;
+  const none = assert.rejects(app.sendora.inApp.fetch(), { name: "SendoraError", code: "unreadable" });
+  await app.device.pass(100);
+  await none;
+  for (const messages of [7, "x", {}]) {
+    app.give(messages as never);
+    void app.sendora.inApp.fetch();
+    await app.device.pass(100);
+    assert.deepEqual(app.shown, ["a"]);
+  }
+});
+
 test("a device that thinks it is next week counts events when the edge has told it the time", async () => {
   const app = new App();
   const { edge } = app.device;

@@ -175,6 +175,20 @@ test("nothing of one user is shown to another, and no late answer about the one 
   assert.notEqual(app.device.edge.fetches.at(-1)!.body.anonymousId, visitor);
 });
 
+test("another user than before is one fetch, in that user's name, with the traits as they were handed over", async () => {
+  const app = await begin([]);
+  app.sendora.identify("ada");
+  await app.device.pass(10_000);
+  const before = app.device.edge.fetches.length;
+  const traits = { plan: "free" };
+  app.sendora.identify("bob", traits);
+  traits.plan = "pro";
+  await app.device.pass(500);
+  const [fetched, ...more] = app.device.edge.fetches.slice(before);
+  assert.deepEqual([fetched!.body.userId, fetched!.body.traits, more.length], ["bob", { plan: "free" }, 0]);
+  assert.equal(fetched!.body.etag, undefined);
+});
+
 test("a reset begins a new visitor, and still sends what was done before", async () => {
   const app = new App();
   app.sendora.identify("ada");
@@ -314,6 +328,43 @@ test("a message whose own impression used up its cap stays until it is closed", 
   await app.device.pass(10);
   app.give([]);
   await app.device.pass(10_000);
+  assert.deepEqual(app.shown, ["a"]);
+});
+
+test("a capped message goes when it is paused, once the edge has given it with its impression counted in", async () => {
+  const app = await begin([message("a", { frequencyCap: { maxImpressions: 5 } })]);
+  await app.device.pass(10_000);
+  assert.deepEqual(app.device.edge.types(), ["in_app.impression"]);
+  app.give([]);
+  void app.sendora.inApp.fetch();
+  await app.device.pass(100);
+  assert.deepEqual(app.shown, []);
+});
+
+test("what is on the screen is explained as such, also when the edge gives it no longer", async () => {
+  const app = await begin([message("a", { frequencyCap: { maxImpressions: 1 } })]);
+  await app.device.pass(10);
+  // Asked before the edge was told of the impression.
+  void app.sendora.inApp.fetch();
+  await app.device.pass(100);
+  app.give([]);
+  await app.device.pass(10_000);
+  assert.deepEqual(app.shown, ["a"]);
+  assert.equal(app.sendora.messages.explain("a").reason, null);
+});
+
+test("a message that was shown too soon before says so, and comes back once it may", async () => {
+  const capped = message("a", { frequencyCap: { minIntervalSeconds: 60 } });
+  const first = await begin([capped]);
+  await first.device.pass(10);
+  first.instance.kill();
+  const app = await new App({}, first.device).start([capped]);
+  app.device.edge.weather = "offline";
+  assert.equal(app.sendora.messages.explain("a").reason, "too_soon");
+  await app.device.pass(61_000);
+  assert.deepEqual(app.shown, []);
+  app.instance.hide();
+  app.instance.show();
   assert.deepEqual(app.shown, ["a"]);
 });
 
@@ -523,6 +574,29 @@ test("an unchanged answer keeps the messages", async () => {
   assert.equal(app.device.edge.fetches.at(-1)!.body.etag, "one");
   assert.deepEqual(again.messages, first[0]);
   assert.deepEqual(again.messages[0]!.cta, { text: "Go", url: "https://example.com/" });
+});
+
+test("fetches at the same time are one request", async () => {
+  const app = new App();
+  app.give([message("a")]);
+  const both = Promise.all([app.sendora.inApp.fetch(), app.sendora.messages.fetchActive()]);
+  await app.device.pass(100);
+  assert.deepEqual((await both)[1], (await both)[0].messages);
+  assert.equal(app.device.edge.fetches.length, 1);
+});
+
+test("an app that ends reacts to nothing more", async () => {
+  const app = await begin([message("a", { trigger: PRICING })]);
+  app.sendora.destroy();
+  await app.device.pass(10_000);
+  const requests = app.device.edge.requests.length;
+  app.instance.go("https://app.example.com/pricing");
+  app.instance.hide();
+  app.instance.show();
+  app.sendora.track("late");
+  await app.device.pass(3_600_000);
+  assert.equal(app.instance.tell, null);
+  assert.deepEqual([app.shown, app.device.edge.requests.length, app.device.timers], [[], requests, 0]);
 });
 
 test("an app that ends sends what waits", async () => {
