@@ -14,6 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from inapp.embedded.ports import free_port
 from tests.support.browser import axe_violations
 from tests.support.polling import eventually
 from tests.support.processes import Process, Processes
@@ -21,6 +22,8 @@ from wire.rules import parse_rule
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+SDK_GUIDE = ROOT / "docs" / "sdk.md"
+GUIDE_PORT = "8080"
 
 
 @dataclass(slots=True)
@@ -126,13 +129,43 @@ def test_the_readmes_lines_about_audiences_work_as_they_are_written(demo: Demo) 
         assert told in ran.stdout + ran.stderr
 
 
-def run_as_written(demo: Demo, blocks: list[str]) -> "subprocess.CompletedProcess[str]":
+def test_the_five_minutes_with_the_sdk_work_as_they_are_written(
+    demo: Demo, processes: Processes, chromium: Browser
+) -> None:
+    guide = SDK_GUIDE.read_text().split("## Five minutes to the first message")[1].split("\n### ")[0]
+    *steps, serve = re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)
+    home = demo.process.log.parent
+    run_as_written(demo, steps, cwd=ROOT, HOME=str(home))
+    port = str(free_port())
+    command = ("bash", "-c", f"exec {serve.replace(GUIDE_PORT, port)}")
+    processes.start(command=command, name="site", env={"HOME": str(home)})
+    site = f"http://localhost:{port}"
+    eventually(lambda: is_served(site))
+    page = chromium.new_page(reduced_motion="reduce")
+    page.goto(site)
+    banner = page.get_by_test_id("inapp-message").filter(has_text="My first message.")
+    expect(banner.get_by_test_id("inapp-panel")).to_be_visible()
+    expect(page.locator("body")).not_to_have_css("padding-top", "0px")
+    page.get_by_role("button", name="Export").click()
+    expect(page.get_by_role("dialog", name="You export like a pro")).to_be_visible()
+
+
+def is_served(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
+def run_as_written(
+    demo: Demo, blocks: list[str], cwd: Path | None = None, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     """In one shell, after the lines that the demo prints, in a folder beside its data."""
     printed = re.findall(r"^(?:ORG|ADMIN|EDGE|SECRET|PUBLIC)=.*$", demo.process.output, re.MULTILINE)
     script = "\nsleep 0.5\n".join(["set -eu", *printed, *blocks])
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment}
     environment |= {"DATABASE_URL": demo.ready["databaseUrl"], "REDIS_URL": demo.ready["redisUrl"]}
-    folder = demo.process.log.parent
+    folder = cwd or demo.process.log.parent
     ran = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
